@@ -1,0 +1,149 @@
+"""The one adaptation loop: a head, a few labelled rows and a tuning in, a fitted head out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tassl.data.tensors import Tensors
+from tassl.heads.base import Head
+from tassl.networks.base import Encoder
+from tassl.optimisation import autocast, cosine_share, device
+from tassl.transforms.augment import Augment
+from tassl.transforms.draws import seeded
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a head is fitted.
+
+    Args:
+        fewest_steps: Optimiser steps on the smallest label sets, the same for every arm.
+        most_steps: Optimiser steps on the largest.
+        passes: Passes over the labelled images in between.
+        batch: Images per step; small label sets are sampled with repetition.
+        learning_rate: Peak rate of fresh layers.
+        encoder_share: Rate of pretrained layers, as a share of that of fresh ones.
+        weight_decay: Decoupled decay of the weights.
+        warmup: Share of the steps in which the rate rises.
+    """
+
+    fewest_steps: int
+    most_steps: int
+    passes: int
+    batch: int
+    learning_rate: float = 1e-3
+    encoder_share: float = 1.0
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+
+    def steps(self, images: int) -> int:
+        """Optimiser steps on this many labelled images."""
+        wanted = self.passes * images // self.batch
+        return min(self.most_steps, max(self.fewest_steps, wanted))
+
+
+def fit_head(
+    head: Head,
+    tensors: Tensors,
+    rows: np.ndarray,
+    target: Tensor,
+    *,
+    tuning: Tuning,
+    augment: Augment,
+    seed: int,
+    frozen: bool = False,
+    pretrained: tuple[str, ...] = (),
+) -> Head:
+    """Fit a head on labelled rows.
+
+    Args:
+        head: The head to fit, in place.
+        tensors: The images.
+        rows: Labelled rows.
+        target: Class or mask of each of these rows.
+        tuning: Steps and rates.
+        augment: Views to train on.
+        seed: Of the order and the views.
+        frozen: Leave the encoder as it is.
+        pretrained: Names of the parts that carry pretrained weights ("encoder", "decoder").
+
+    Returns:
+        The same head, ready to predict.
+    """
+    place = device()
+    head.to(place).train()
+    head.encoder.requires_grad_(not frozen)
+    optimizer = torch.optim.AdamW(
+        _groups(head, tuning, pretrained), weight_decay=tuning.weight_decay
+    )
+    steps = tuning.steps(len(rows))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: cosine_share(step, steps, tuning.warmup)
+    )
+    for step, chosen in enumerate(_order(len(rows), steps, tuning.batch, seed)):
+        rng = seeded(seed, step, device=place)
+        images, wanted = tensors.images(rows[chosen]).to(place), target[chosen].to(place)
+        if head.dense:
+            images, wanted = augment.paired(images, wanted, rng)
+        else:
+            images = augment(images, rng)
+        with autocast():
+            loss = head.loss(images, wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+    return head.eval()
+
+
+@torch.no_grad()
+def predict_rows(head: Head, tensors: Tensors, rows: np.ndarray, batch: int) -> Iterator[Tensor]:
+    """Yield probabilities, one batch of rows after another."""
+    head.to(device()).eval()
+    for start in range(0, len(rows), batch):
+        with autocast():
+            yield head.predict(tensors.images(rows[start : start + batch]).to(device())).cpu()
+
+
+@torch.no_grad()
+def embed_rows(encoder: Encoder, tensors: Tensors, rows: np.ndarray, batch: int) -> np.ndarray:
+    """Features of an encoder left as it is, (row, width) float32.
+
+    Mean and deviation over the coarsest map: the mean alone hides what a small sign changes.
+    """
+    encoder.to(device()).eval()
+    parts = []
+    for start in range(0, len(rows), batch):
+        with autocast():
+            images = tensors.images(rows[start : start + batch]).to(device())
+            last = encoder.features(images)[-1]
+        flat = last.flatten(2).float().cpu()
+        parts.append(torch.cat([flat.mean(2), flat.std(2, correction=0)], 1))
+    return torch.cat(parts).numpy()
+
+
+def _groups(head: Head, tuning: Tuning, pretrained: tuple[str, ...]) -> list[dict]:
+    kept, fresh = [], []
+    for name, parameter in head.named_parameters():
+        if parameter.requires_grad:
+            (kept if name.split(".")[0] in pretrained else fresh).append(parameter)
+    rate = tuning.learning_rate
+    groups = [{"params": fresh, "lr": rate}, {"params": kept, "lr": rate * tuning.encoder_share}]
+    return [group for group in groups if group["params"]]
+
+
+def _order(count: int, steps: int, most: int, seed: int) -> Iterator[np.ndarray]:
+    """Shuffled passes over the rows, cut into batches; small sets are repeated within one."""
+    rng, waiting = np.random.default_rng(seed), np.empty(0, dtype=int)
+    batch = min(most, max(2, 2 * count))
+    for _ in range(steps):
+        while len(waiting) < batch:
+            waiting = np.concatenate([waiting, rng.permutation(count)])
+        yield waiting[:batch]
+        waiting = waiting[batch:]

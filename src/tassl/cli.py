@@ -1,0 +1,309 @@
+"""The command line: parse, call one function, print. Heavy imports stay inside commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from tassl.errors import OptionError, TasslError
+from tassl.heads import HEADS
+from tassl.methods import METHODS
+from tassl.modality import MODALITIES
+from tassl.networks import NETWORKS
+
+if TYPE_CHECKING:
+    from tassl.study import Outcome
+
+app = typer.Typer(
+    name="tassl",
+    help="Find out whether self-supervised pretraining helps on your medical images, and which.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _names(registry: dict[str, Any]) -> str:
+    return ", ".join(registry)
+
+
+Data = Annotated[Path, typer.Argument(help="npz file, folder of NIfTI pairs or folder per class.")]
+Modality = Annotated[str, typer.Option(help=f"One of: {_names(MODALITIES)}.")]
+Task = Annotated[str, typer.Option(help=f"One of: {_names(HEADS)}.")]
+Out = Annotated[Path, typer.Option(help="New folder; an unfinished run is taken up.")]
+Method = Annotated[str, typer.Option(help=f"One of: {_names(METHODS)}.")]
+Methods = Annotated[list[str] | None, typer.Option("--method", help="Methods to try; repeat.")]
+Network = Annotated[str | None, typer.Option(help=f"One of: {_names(NETWORKS)}.")]
+Locality = Annotated[str | None, typer.Option(help="Where the sign sits: global or local.")]
+Size = Annotated[int | None, typer.Option(help="Most pixels along a side.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes of each pretraining.")]
+BatchSize = Annotated[int | None, typer.Option("--batch", help="Images per pretraining step.")]
+Steps = Annotated[int | None, typer.Option(help="Optimiser steps of each trained arm.")]
+Budgets = Annotated[str | None, typer.Option(help="Labelled subjects, as in 5,10,25.")]
+Draws = Annotated[int | None, typer.Option(help="Label subsets per budget.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same results.")]
+Shuffle = Annotated[bool, typer.Option("--shuffle-labels", help="Negative control.")]
+Layout = Annotated[str | None, typer.Option(help="Layout, where recognition guesses wrong.")]
+Subject = Annotated[str | None, typer.Option(help="Regular expression: subject in file name.")]
+OwnSplits = Annotated[bool, typer.Option("--own-splits", help="Forget the splits given.")]
+Changes = Annotated[list[str] | None, typer.Option("--augment", help="As crop=0.6; repeat.")]
+Allow = Annotated[list[str] | None, typer.Option(help="Permit a banned augmentation; repeat.")]
+
+
+@app.command()
+def run(
+    data: Data,
+    modality: Modality,
+    task: Task,
+    out: Out,
+    method: Methods = None,
+    network: Network = None,
+    locality: Locality = None,
+    size: Size = None,
+    epochs: Epochs = None,
+    batch: BatchSize = None,
+    steps: Steps = None,
+    budgets: Budgets = None,
+    draws: Draws = None,
+    seed: Seed = 0,
+    shuffle_labels: Shuffle = False,
+    layout: Layout = None,
+    subject: Subject = None,
+    own_splits: OwnSplits = False,
+    augment: Changes = None,
+    allow: Allow = None,
+) -> None:
+    """Index, pretrain, adapt, evaluate and report: from files to a verdict."""
+    from tassl.steps import run as run_all
+
+    outcome = run_all(
+        data,
+        modality=modality,
+        task=task,
+        out=out,
+        methods=tuple(method or ()),
+        network=network,
+        locality=locality,
+        size=size,
+        epochs=epochs,
+        batch=batch,
+        steps=steps,
+        budgets=_numbers(budgets),
+        draws=draws,
+        seed=seed,
+        shuffle_labels=shuffle_labels,
+        layout=layout,
+        subject=subject,
+        own_splits=own_splits,
+        augment=_strengths(augment),
+        allow=tuple(allow or ()),
+    )
+    _show(outcome)
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs/demo"),
+    seed: Seed = 0,
+) -> None:
+    """Run the main job, small, on the embedded phantom cohort; needs no data and no network."""
+    from tassl.demo import run_demo
+
+    _show(run_demo(out, seed))
+
+
+@app.command()
+def index(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Write the manifest as parquet.")] = None,
+    layout: Layout = None,
+    subject: Subject = None,
+    own_splits: OwnSplits = False,
+) -> None:
+    """Say how a file or folder is understood: images, subjects, labels, splits."""
+    from tassl.data.layouts import index as index_data
+
+    manifest = index_data(data, layout=layout, subject=subject, own_splits=own_splits)
+    typer.echo(manifest.account())
+    if out:
+        if out.exists():
+            raise OptionError(f"{out} exists. Choose another --out.")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        manifest.table.to_parquet(out, index=False)
+        typer.echo(f"written  {out}")
+
+
+@app.command()
+def pretrain(
+    data: Data,
+    method: Method,
+    modality: Modality,
+    out: Out,
+    task: Task = "classification",
+    network: Network = None,
+    locality: Locality = None,
+    size: Size = None,
+    epochs: Epochs = None,
+    batch: BatchSize = None,
+    seed: Seed = 0,
+    layout: Layout = None,
+    subject: Subject = None,
+    own_splits: OwnSplits = False,
+    augment: Changes = None,
+    allow: Allow = None,
+) -> None:
+    """Pretrain one method on the images outside the test split."""
+    from tassl.steps import pretrain as pretrain_data
+
+    pretrain_data(
+        data,
+        method=method,
+        modality=modality,
+        out=out,
+        task=task,
+        network=network,
+        locality=locality,
+        size=size,
+        epochs=epochs,
+        batch=batch,
+        seed=seed,
+        layout=layout,
+        subject=subject,
+        own_splits=own_splits,
+        augment=_strengths(augment),
+        allow=tuple(allow or ()),
+    )
+
+
+@app.command()
+def adapt(
+    data: Data,
+    modality: Modality,
+    task: Task,
+    out: Out,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder; scratch unless given.")] = None,
+    labels: Annotated[int | None, typer.Option(help="Labelled subjects; all unless given.")] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Leave the encoder as it is.")] = False,
+    steps: Steps = None,
+    seed: Seed = 0,
+    layout: Layout = None,
+    subject: Subject = None,
+    own_splits: OwnSplits = False,
+) -> None:
+    """Fit one head with few labels, and score it on the test subjects."""
+    from tassl.steps import adapt as adapt_data
+
+    adapt_data(
+        data,
+        modality=modality,
+        task=task,
+        out=out,
+        checkpoint=checkpoint,
+        labels=labels,
+        frozen=frozen,
+        steps=steps,
+        seed=seed,
+        layout=layout,
+        subject=subject,
+        own_splits=own_splits,
+    )
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    modality: Modality,
+    task: Task,
+    out: Out,
+    checkpoint: Annotated[list[str], typer.Option(help="As NAME=FOLDER; repeat.")],
+    steps: Steps = None,
+    budgets: Budgets = None,
+    draws: Draws = None,
+    seed: Seed = 0,
+    shuffle_labels: Shuffle = False,
+    layout: Layout = None,
+    subject: Subject = None,
+    own_splits: OwnSplits = False,
+) -> None:
+    """Compare pretrained checkpoints with the baselines, under the protocol."""
+    from tassl.steps import evaluate as evaluate_data
+
+    outcome = evaluate_data(
+        data,
+        dict(_pair(item, "--checkpoint NAME=FOLDER") for item in checkpoint),
+        modality=modality,
+        task=task,
+        out=out,
+        steps=steps,
+        budgets=_numbers(budgets),
+        draws=draws,
+        seed=seed,
+        shuffle_labels=shuffle_labels,
+        layout=layout,
+        subject=subject,
+        own_splits=own_splits,
+    )
+    _show(outcome)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write report.html and card.md of a run folder anew."""
+    from tassl.report import write_report
+
+    typer.echo(write_report(run))
+
+
+def main() -> NoReturn:
+    """Run the command line; an error that a user can mend is one line and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except TasslError as error:
+        print(f"tassl: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise OptionError(f"--budgets {text!r}: wanted whole numbers, as in 5,10,25.") from None
+
+
+def _strengths(items: list[str] | None) -> dict[str, float]:
+    pairs = dict(_pair(item, "--augment NAME=NUMBER") for item in items or [])
+    try:
+        return {name: float(value) for name, value in pairs.items()}
+    except ValueError:
+        raise OptionError(f"--augment {items}: wanted numbers, as in crop=0.6.") from None
+
+
+def _pair(item: str, wanted: str) -> tuple[str, str]:
+    name, equals, value = item.partition("=")
+    if not (name and equals and value):
+        raise OptionError(f"{item!r} came; wanted {wanted}.")
+    return name, value
+
+
+def _show(outcome: Outcome) -> None:
+    """The short table, the verdict and the report's path."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("arm", "labels", "metric", "mean", "95% interval", "against the best baseline")
+    for row in outcome.results.to_dict("records"):
+        if row["metric"] == outcome.verdict["metric"]:
+            span = f"{row['low']:.3f} to {row['high']:.3f}"
+            gap = f"{row['verdict']} ({row['difference']:+.3f})" if row["method"] else ""
+            name, labels, metric = row["arm"], row["budget"], row["metric"]
+            table.add_row(name, labels, metric, f"{row['mean']:.3f}", span, gap)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(outcome.verdict["sentence"], style="bold", markup=False)
+    console.print(f"Report: {outcome.report}", markup=False, soft_wrap=True)

@@ -1,0 +1,27 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(file: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` make a draft, then move it into place; its folder is made if need be."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{os.getpid()}.part")
+    write(draft)
+    os.replace(draft, file)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write text, whole or not at all."""
+    write_atomically(file, lambda draft: draft.write_text(text))
+
+
+def write_json(file: Path, facts: Any) -> None:
+    """Write plain values as JSON, whole or not at all."""
+    write_text(file, json.dumps(facts, indent=1, default=str) + "\n")

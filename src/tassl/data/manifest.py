@@ -1,0 +1,135 @@
+"""The manifest: one row per image, each with its subject.
+
+Columns of the table:
+
+    id       unique name of the image
+    file     file that holds it, relative to the root
+    array    array inside the file (npz), else ""
+    item     position inside that array, -1 where the file is one image
+    subject  the patient, animal or specimen; never crosses a split
+    split    "train", "val" or "test" where the data set gives one, else ""
+    label    class number, -1 where unknown
+    mask     file or "array" that holds the segmentation, else ""
+    site     acquisition site or scanner, "" where unknown
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tassl.errors import InputError, LeakError, OptionError
+
+COLUMNS = ("id", "file", "array", "item", "subject", "split", "label", "mask", "site")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A file left out of the run, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The images of a data set and what is known of each.
+
+    Args:
+        root: Folder that the `file` and `mask` columns are relative to.
+        layout: Name of the layout that was recognised.
+        table: One row per image, with the columns above.
+        classes: Names of the classes, in the order of their numbers.
+        notes: What a person should know of how the data were understood.
+        set_aside: Files that could not be used.
+    """
+
+    root: Path
+    layout: str
+    table: pd.DataFrame
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+
+    def account(self) -> str:
+        """Say in a few lines how the data were understood."""
+        table = self.table
+        split = table.split.value_counts().to_dict()
+        given = ", ".join(f"{name} {split[name]}" for name in SPLITS if name in split)
+        labelled, masked = np.sum(table.label >= 0), np.sum(table["mask"] != "")
+        lines = [
+            f"layout   {self.layout}",
+            f"images   {len(table)} of {table.subject.nunique()} subjects",
+            f"labels   {labelled} images, classes: {', '.join(self.classes) or 'none'}",
+            f"masks    {masked} images",
+            f"splits   {given or 'none given: tassl draws its own, by subject'}",
+        ]
+        lines += [f"note     {note}" for note in self.notes]
+        lines += [f"set aside  {item.file}: {item.reason}" for item in self.set_aside]
+        return "\n".join(lines)
+
+
+def make_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
+    """Build the table from rows that may leave out what they do not know."""
+    blank = {"array": "", "item": -1, "split": "", "label": -1, "mask": "", "site": ""}
+    return pd.DataFrame([blank | row for row in rows], columns=list(COLUMNS))
+
+
+def rename_subjects(manifest: Manifest, pattern: str) -> Manifest:
+    """Read the subject of each image from its file name.
+
+    Args:
+        manifest: The manifest to change.
+        pattern: Regular expression with one group, searched in the `file` column.
+
+    Raises:
+        OptionError: The pattern is not valid, has not one group, or misses a file.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise OptionError(f"--subject {pattern!r} is not a regular expression: {error}.") from None
+    if compiled.groups != 1:
+        raise OptionError(
+            f"--subject {pattern!r} has {compiled.groups} groups; give exactly one, "
+            r"as in 'patient(\d+)_'."
+        )
+    found = manifest.table.file.map(lambda name: compiled.search(name))
+    if found.isna().any():
+        missed = manifest.table.file[found.isna()].iloc[0]
+        raise OptionError(f"--subject {pattern!r} finds nothing in {missed!r}: widen the pattern.")
+    subjects = found.map(lambda match: match.group(1))
+    return replace(manifest, table=manifest.table.assign(subject=subjects))
+
+
+def check_manifest(manifest: Manifest) -> Manifest:
+    """Refuse a manifest without images, with repeated ids or with a subject across splits.
+
+    Raises:
+        InputError: No image, or an id stands twice.
+        LeakError: A subject stands on both sides of a given split; names them.
+    """
+    table = manifest.table
+    if table.empty:
+        reasons = "; ".join(f"{item.file}: {item.reason}" for item in manifest.set_aside[:3])
+        raise InputError(
+            f"No usable image in {manifest.root}. "
+            + (f"Set aside: {reasons}" if reasons else "Give a folder or file that holds images.")
+        )
+    if not table.id.is_unique:
+        raise InputError(f"The image id {table.id[table.id.duplicated()].iloc[0]!r} stands twice.")
+    sides = table[table.split != ""].groupby("subject").split.nunique()
+    crossing = sorted(sides.index[sides > 1])
+    if crossing:
+        shown = ", ".join(map(str, crossing[:10])) + (" ..." if len(crossing) > 10 else "")
+        raise LeakError(
+            f"{len(crossing)} subjects stand on both sides of the given split: {shown}. "
+            "Move each to one side, or use --own-splits to split anew by subject."
+        )
+    return manifest

@@ -1,0 +1,238 @@
+"""The store: every image prepared once, on a common grid, in memory-mapped arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tassl.data.grid import Grid, choose_grid, fit_to_grid
+from tassl.data.manifest import Manifest, SetAside
+from tassl.data.readers import Picture, read_picture
+from tassl.errors import InputError, UnreadableFile
+
+Prepare = Callable[[np.ndarray], np.ndarray]
+MOST_MASK_VALUES = 32
+
+
+@dataclass(frozen=True)
+class Store:
+    """Images and masks by row, and the table that tells what each row is.
+
+    Args:
+        folder: Where the arrays lie; another process opens them there.
+        images: (image, channel, *space), float16.
+        masks: (image, *space), uint8 class numbers; None where no image has a mask.
+        table: Columns id, subject, split, label, site, masked, digest; one row per image.
+        grid: Shape and voxel size of the images.
+        classes: Names of the image classes.
+        mask_values: Value in the mask files that each mask class stands for.
+        set_aside: Files that could not be read.
+        layout: How the data lay on disk.
+        notes: What a person should know of how they were understood.
+        digest: Hash of all pixels and labels.
+    """
+
+    folder: Path
+    images: np.ndarray
+    masks: np.ndarray | None
+    table: pd.DataFrame
+    grid: Grid
+    classes: tuple[str, ...]
+    mask_values: tuple[int, ...]
+    set_aside: tuple[SetAside, ...]
+    layout: str
+    notes: tuple[str, ...]
+    digest: str
+
+    def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
+        """Travel to another process as a path, not as pixels."""
+        return open_store, (self.folder,)
+
+    @property
+    def dims(self) -> int:
+        """Number of spatial dimensions."""
+        return len(self.grid.shape)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of each image."""
+        return self.images.shape[1]
+
+
+def build_store(
+    manifest: Manifest,
+    prepare: Prepare,
+    folder: Path,
+    *,
+    longest: int | None = None,
+    on_image: Callable[[], None] = lambda: None,
+) -> Store:
+    """Read, prepare and write every image of the manifest; set aside what cannot be read.
+
+    Args:
+        manifest: The images.
+        prepare: The modality's deterministic preprocessing of one image (channel, *space).
+        folder: Where the store goes; it appears there whole or not at all.
+        longest: Most pixels along a side; 128 in 2D and 64 in 3D unless given.
+        on_image: Called after each image that was read, for a progress bar.
+
+    Raises:
+        InputError: No image can be read, or images of different dimensions are mixed.
+    """
+    usable, shapes, spacings, values, set_aside = [], [], [], set(), list(manifest.set_aside)
+    digests, channels = [], 1
+    for number, row in _rows(manifest.table):
+        try:
+            picture, mask = _read_row(manifest.root, row)
+        except UnreadableFile as error:
+            set_aside.append(SetAside(str(row.file), str(error)))
+        else:
+            usable.append(number)
+            shapes.append(picture.pixels.shape[1:])
+            spacings.append(picture.spacing)
+            digests.append(_hash(picture.pixels))
+            channels = max(channels, len(picture.pixels))
+            if mask is not None:
+                values.update(np.unique(mask.pixels).tolist())
+        on_image()
+    _check_shapes(shapes, set_aside, manifest.root)
+    _check_values(values)
+    grid = choose_grid(shapes, spacings, longest or (128 if len(shapes[0]) == 2 else 64))
+
+    table = manifest.table.iloc[usable].reset_index(drop=True)
+    table = table.assign(masked=table["mask"] != "", digest=digests)
+    draft = folder.with_name(folder.name + ".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    _write(draft, manifest.root, table, prepare, grid, channels, sorted(values), on_image)
+    kept = ["id", "subject", "split", "label", "site", "masked", "digest"]
+    table[kept].to_parquet(draft / "table.parquet")
+    facts = {
+        "shape": grid.shape,
+        "spacing": grid.spacing,
+        "classes": manifest.classes,
+        "mask_values": sorted(int(v) for v in values),
+        "set_aside": [asdict(item) for item in set_aside],
+        "layout": manifest.layout,
+        "notes": [*manifest.notes, *_scale_note(shapes, spacings, grid)],
+        "digest": _hash_table(table, digests),
+    }
+    (draft / "store.json").write_text(json.dumps(facts, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+    return open_store(folder)
+
+
+def open_store(folder: Path) -> Store:
+    """Open a store that `build_store` wrote."""
+    facts = json.loads((folder / "store.json").read_text())
+    masks = folder / "masks.npy"
+    return Store(
+        folder=folder.resolve(),
+        images=np.load(folder / "images.npy", mmap_mode="r"),
+        masks=np.load(masks, mmap_mode="r") if masks.exists() else None,
+        table=pd.read_parquet(folder / "table.parquet"),
+        grid=Grid(tuple(facts["shape"]), tuple(facts["spacing"]) if facts["spacing"] else None),
+        classes=tuple(facts["classes"]),
+        mask_values=tuple(facts["mask_values"]),
+        set_aside=tuple(SetAside(**item) for item in facts["set_aside"]),
+        layout=facts["layout"],
+        notes=tuple(facts["notes"]),
+        digest=facts["digest"],
+    )
+
+
+def _rows(table: pd.DataFrame) -> Iterator[tuple[int, Any]]:
+    """Number and fields of each row."""
+    return enumerate(table.itertuples())
+
+
+def _read_row(root: Path, row: Any) -> tuple[Picture, Picture | None]:
+    picture = read_picture(root / row.file, row.array, row.item)
+    if not row.mask:
+        return picture, None
+    if row.array:
+        mask = read_picture(root / row.file, row.mask, row.item)
+    else:
+        mask = read_picture(root / row.mask)
+    if mask.pixels.shape[1:] != picture.pixels.shape[1:]:
+        raise InputError(
+            f"{row.mask} has shape {mask.pixels.shape[1:]}, its image {row.file} "
+            f"{picture.pixels.shape[1:]}. Mend or remove this pair."
+        )
+    return picture, Picture(mask.pixels[:1], mask.spacing)
+
+
+def _write(
+    folder: Path,
+    root: Path,
+    table: pd.DataFrame,
+    prepare: Prepare,
+    grid: Grid,
+    channels: int,
+    values: list[int],
+    on_image: Callable[[], None],
+) -> None:
+    images = _create(folder / "images.npy", "float16", (len(table), channels, *grid.shape))
+    masks = _create(folder / "masks.npy", "uint8", (len(table), *grid.shape)) if values else None
+    for k, row in _rows(table):
+        picture, mask = _read_row(root, row)
+        pixels = prepare(np.nan_to_num(picture.pixels.astype(np.float32)))
+        images[k] = fit_to_grid(Picture(pixels, picture.spacing), grid)
+        if mask is not None and masks is not None:
+            numbered = np.searchsorted(values, mask.pixels).astype(np.uint8)
+            masks[k] = fit_to_grid(Picture(numbered, mask.spacing), grid, is_mask=True)[0]
+        on_image()
+    images.flush()
+    if masks is not None:
+        masks.flush()
+
+
+def _create(file: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap:
+    return np.lib.format.open_memmap(file, "w+", dtype=dtype, shape=shape)
+
+
+def _check_shapes(shapes: list[tuple[int, ...]], set_aside: list[SetAside], root: Path) -> None:
+    if not shapes:
+        reasons = "; ".join(f"{item.file}: {item.reason}" for item in set_aside[:3])
+        raise InputError(f"No image of {root} can be read. {reasons}")
+    if len(kinds := {len(shape) for shape in shapes}) > 1 or not kinds <= {2, 3}:
+        raise InputError(
+            f"{root} mixes images of {sorted(kinds)} dimensions; wanted all 2D or all 3D."
+        )
+
+
+def _check_values(values: set[int]) -> None:
+    if len(values) > MOST_MASK_VALUES:
+        raise InputError(
+            f"The masks hold {len(values)} distinct values; wanted at most {MOST_MASK_VALUES} "
+            "class numbers. Were they saved as JPEG? Save label maps without loss."
+        )
+
+
+def _scale_note(
+    shapes: list[tuple[int, ...]], spacings: list[tuple[float, ...] | None], grid: Grid
+) -> list[str]:
+    kept = all(spacing == grid.spacing for spacing in spacings) if grid.spacing else False
+    if kept or set(shapes) == {grid.shape}:
+        return []
+    size = " x ".join(map(str, grid.shape))
+    return [f"images and masks are resampled to {size}; scores are taken on that grid"]
+
+
+def _hash(pixels: np.ndarray) -> str:
+    head = f"{pixels.shape}{pixels.dtype}".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
+
+
+def _hash_table(table: pd.DataFrame, digests: list[str]) -> str:
+    rows = zip(table.id, table.subject, table.split, table.label, digests, strict=True)
+    return hashlib.sha256(repr(list(rows)).encode()).hexdigest()[:16]

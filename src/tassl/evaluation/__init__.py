@@ -1,0 +1,1 @@
+"""The protocol: splits, label budgets, metrics, intervals, paired tests and the verdict."""

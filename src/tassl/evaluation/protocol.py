@@ -1,0 +1,32 @@
+"""What a study does, frozen and named, so that two studies that name it did the same thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The rules of a comparison.
+
+    Args:
+        name: Name and version.
+        budgets: Labelled subjects (per class for classification), rising; "all" comes on top.
+        draws: Label subsets per budget; each is nested in the same draw of the next budget.
+        val_share: Subjects held out for tuning where the data set gives no validation split.
+        test_share: Subjects held out for testing where the data set gives no test split.
+        rates: Learning rates that every trained arm is tuned over, on validation subjects.
+        resamples: Bootstrap resamples.
+        confidence: Level of the intervals.
+        alpha: Family-wise error of the verdicts, after Holm.
+    """
+
+    name: str = "tassl-1-draft"
+    budgets: tuple[int, ...] = (5, 10, 25, 100)
+    draws: int = 3
+    val_share: float = 0.1
+    test_share: float = 0.25
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    resamples: int = 2000
+    confidence: float = 0.95
+    alpha: float = 0.05

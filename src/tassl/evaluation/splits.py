@@ -1,0 +1,112 @@
+"""Splits and label subsets, by subject, stratified, seeded and nested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tassl.errors import InputError
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The labelled rows of one budget and draw.
+
+    Args:
+        budget: Labelled subjects (per class where stratified), or "all".
+        draw: Number of the draw; also seeds initialisation and order.
+        rows: Rows of the store.
+    """
+
+    budget: str
+    draw: int
+    rows: np.ndarray
+
+
+def subject_strata(table: pd.DataFrame) -> pd.Series:
+    """The class of each subject: that of its highest-numbered image."""
+    return table.groupby("subject", sort=True).label.max()
+
+
+def draw_splits(table: pd.DataFrame, val: float, test: float, seed: int) -> np.ndarray:
+    """Assign every row to "train", "val" or "test"; given splits are kept.
+
+    Args:
+        table: Columns subject, split, label.
+        val: Share of subjects for validation, where the data set gives none.
+        test: Share of subjects for testing, where the data set gives none.
+        seed: Of the draw.
+
+    Raises:
+        InputError: A side would be left without subjects.
+    """
+    split = table.split.to_numpy(dtype=object).copy()
+    split[split == ""] = "train"
+    for side, share in (("test", test), ("val", val)):
+        if (split == side).any():
+            continue
+        pool = table.iloc[np.flatnonzero(split == "train")]
+        chosen = _take_share(
+            subject_strata(pool), share, np.random.default_rng((seed, share > val))
+        )
+        split[(split == "train") & table.subject.isin(chosen).to_numpy()] = side
+    for side in ("train", "val", "test"):
+        if not (split == side).any():
+            raise InputError(
+                f"{table.subject.nunique()} subjects leave none for {side}: give at least ten."
+            )
+    return split
+
+
+def draw_subsets(
+    table: pd.DataFrame,
+    usable: np.ndarray,
+    budgets: Sequence[int],
+    draws: int,
+    seed: int,
+    *,
+    stratified: bool,
+) -> list[Subset]:
+    """Draw nested label subsets by subject.
+
+    Args:
+        table: Columns subject, label.
+        usable: Rows that may be labelled (training side, with a label or mask).
+        budgets: Subjects, per class if stratified. Budgets that all classes fall short of, and
+            those that would take every subject, are left to "all".
+        draws: Draws per budget.
+        seed: Of the draws.
+        stratified: Count subjects per class.
+
+    Returns:
+        Subsets by rising budget, "all" last, `draws` of each.
+    """
+    pool = table.iloc[usable]
+    strata = subject_strata(pool)
+    if not stratified:
+        strata[:] = 0
+    sizes = strata.value_counts()
+    kept = [b for b in sorted(budgets) if b < int(sizes.max())]
+    subsets = []
+    for draw in range(draws):
+        rng = np.random.default_rng((seed, draw, 1))
+        queues = [rng.permutation(strata.index[strata == c]) for c in sorted(sizes.index)]
+        for budget in [*kept, None]:
+            chosen = np.concatenate([queue[:budget] for queue in queues])
+            rows = usable[np.isin(pool.subject.to_numpy(), chosen)]
+            subsets.append(Subset(str(budget or "all"), draw, np.sort(rows)))
+    order = [str(b) for b in kept] + ["all"]
+    return sorted(subsets, key=lambda subset: (order.index(subset.budget), subset.draw))
+
+
+def _take_share(strata: pd.Series, share: float, rng: np.random.Generator) -> set:
+    """An even share of the subjects of each class, at least one of each class that has two."""
+    chosen = set()
+    for stratum in sorted(strata.unique()):
+        subjects = strata.index[strata == stratum].to_numpy()
+        count = min(len(subjects) - 1, max(1, round(share * len(subjects))))
+        chosen.update(rng.permutation(subjects)[:count].tolist())
+    return chosen

@@ -1,0 +1,45 @@
+"""Downstream heads: one clinical task per file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tassl.registry import Card
+
+
+@dataclass(frozen=True)
+class HeadCard(Card):
+    """A card with what the protocol needs to know of a task.
+
+    Args:
+        network: Default network for this task.
+        locality: Where the sign sits unless the user says otherwise.
+        metrics: Metrics, the first decides; keys in `tassl.evaluation.metrics.METRICS`.
+        unit: What a label budget counts.
+    """
+
+    network: str = "cnn"
+    locality: str = "global"
+    metrics: tuple[str, ...] = ()
+    unit: str = "subjects"
+
+
+HEADS: dict[str, HeadCard] = {
+    "classification": HeadCard(
+        "Classification",
+        at="tassl.heads.classifier:Classifier",
+        network="cnn",
+        locality="global",
+        metrics=("auroc", "balanced_accuracy"),
+        unit="subjects per class",
+    ),
+    "segmentation": HeadCard(
+        "Segmentation",
+        at="tassl.heads.segmenter:Segmenter",
+        source="Isensee et al., Nature Methods 2021, 10.1038/s41592-020-01008-z",
+        network="unet",
+        locality="local",
+        metrics=("dice",),
+        unit="subjects",
+    ),
+}

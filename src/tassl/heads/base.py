@@ -1,0 +1,42 @@
+"""The contract of a downstream head."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from tassl.networks.base import Encoder
+from tassl.networks.decoder import Decoder
+
+
+class Head(nn.Module, ABC):
+    """An encoder with what a clinical task puts on top.
+
+    Args:
+        encoder: Pretrained or fresh.
+        decoder: Pretrained, or None to start a fresh one where the task needs it.
+        classes: Number of classes, background included for segmentation.
+
+    Attributes:
+        dense: Whether the target is a mask (batch, *space) rather than one class per image.
+    """
+
+    dense: bool = False
+
+    def __init__(self, encoder: Encoder, decoder: Decoder | None, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.classes = classes
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores, (batch, class) or (batch, class, *space)."""
+
+    @abstractmethod
+    def loss(self, images: Tensor, target: Tensor) -> Tensor:
+        """The objective, one scalar."""
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Probabilities, shaped as the scores."""
+        return self(images).float().softmax(1)

@@ -1,0 +1,137 @@
+"""Masked autoencoder: hide blocks, restore them from what is left."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from monai.networks.layers.factories import Conv
+from torch import Tensor, nn
+
+from tassl.methods.base import Batch, Method
+from tassl.modality.base import Masking
+from tassl.networks.base import Encoder, TokenEncoder
+from tassl.networks.decoder import Decoder
+from tassl.networks.vit import TransformerBlock, sine_positions
+from tassl.transforms.augment import Augment
+from tassl.transforms.masks import draw_block_masks
+
+
+class MaskedAutoencoder(Method):
+    """Restores hidden blocks of the image.
+
+    A transformer encodes the visible patches only and restores the others with a light
+    transformer. A CNN sees a learned value in hidden blocks and restores them with the decoder
+    that later segments.
+
+    Loss:
+        Mean squared error over the hidden pixels alone.
+
+    Args:
+        encoder: The network to train.
+        augment: Draws the image that is masked.
+        ratio: Share of the image that is hidden.
+        block: Side of a hidden block in pixels; a transformer hides its own patches.
+
+    Source:
+        He et al., CVPR 2022, arXiv:2111.06377, section 3 (transformers); Wald et al., CVPR 2025,
+        arXiv:2410.23132, section 3 (CNNs).
+    """
+
+    def __init__(
+        self, encoder: Encoder, *, augment: Augment, ratio: float = 0.6, block: int = 8
+    ) -> None:
+        super().__init__(encoder, augment=augment)
+        self.options = {"ratio": ratio, "block": block}
+        self.ratio = ratio
+        if isinstance(encoder, TokenEncoder):
+            self.block = encoder.patch
+            self.restore = TokenRestorer(encoder)
+        else:
+            self.block = block
+            self.decoder = Decoder(encoder)
+            self.restore = MapRestorer(encoder, self.decoder)
+
+    @classmethod
+    def fitting(cls, masking: Masking, space: tuple[int, ...]) -> dict[str, Any]:
+        """The modality's ratio, and its block as a share of the image side."""
+        return {"ratio": masking.ratio, "block": max(2, round(masking.block * max(space)))}
+
+    def views(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The image and the mask of what is hidden, (batch, 1, *space)."""
+        images = self.augment(batch.images, batch.rng)
+        space = tuple(images.shape[2:])
+        return images, draw_block_masks(len(images), space, self.block, self.ratio, batch.rng)
+
+    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
+        """Squared error over hidden pixels."""
+        images, hidden = views
+        return masked_error(self.restore(self.encoder, images, hidden), images, hidden)
+
+    @torch.no_grad()
+    def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Input, masked input and the input with its hidden blocks restored."""
+        images, hidden = views
+        restored = self.restore(self.encoder, images, hidden).float()
+        return {
+            "input": images,
+            "masked": images.masked_fill(hidden, float(images.min())),
+            "restored": torch.where(hidden, restored, images),
+        }
+
+
+def masked_error(restored: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
+    """Mean squared error over hidden pixels, (batch, channel, *space) each."""
+    error = (restored.float() - images).square().mean(1, keepdim=True)
+    return (error * hidden).sum() / hidden.sum()
+
+
+class MapRestorer(nn.Module):
+    """Restores by convolution: hidden pixels carry a learned value."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.token = nn.Parameter(torch.zeros(1, encoder.channels, *[1] * encoder.dims))
+        self.paint = Conv[Conv.CONV, encoder.dims](decoder.width, encoder.channels, 1)
+
+    def forward(self, encoder: Encoder, images: Tensor, hidden: Tensor) -> Tensor:
+        """Images and mask to restored images (batch, channel, *space)."""
+        seen = torch.where(hidden, self.token, images)
+        return self.paint(self.decoder(encoder.features(seen), seen))
+
+
+class TokenRestorer(nn.Module):
+    """Restores by attention: the encoder never sees hidden patches."""
+
+    def __init__(self, encoder: TokenEncoder, *, width: int = 96, depth: int = 2) -> None:
+        super().__init__()
+        self.patch = encoder.patch
+        self.narrow = nn.Linear(encoder.width, width)
+        self.token = nn.Parameter(torch.zeros(width))
+        self.blocks = nn.Sequential(*[TransformerBlock(width, 3) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        self.paint = nn.Linear(width, encoder.channels * encoder.patch**encoder.dims)
+
+    def forward(self, encoder: Encoder, images: Tensor, hidden: Tensor) -> Tensor:
+        """Images and mask to restored images (batch, channel, *space)."""
+        steps = [slice(None, None, self.patch)] * (images.dim() - 2)
+        cells = hidden[(..., *steps)].shape[2:]
+        order = hidden[(..., *steps)].flatten(1).float().argsort(dim=1, stable=True)
+        seen = int((~hidden[0][(..., *steps)]).sum())
+        tokens = self.narrow(cast(TokenEncoder, encoder).visible(images, order[:, :seen]))
+        empty = self.token.to(tokens.dtype).expand(len(images), order.shape[1] - seen, -1)
+        index = order.argsort(dim=1)[..., None].expand(-1, -1, tokens.shape[2])
+        tokens = torch.cat([tokens, empty], 1).gather(1, index)
+        positions = sine_positions(tuple(cells), tokens.shape[2], tokens.device)
+        pixels = self.paint(self.norm(self.blocks(tokens + positions.to(tokens.dtype))))
+        return unpatch(pixels, tuple(cells), self.patch, tuple(images.shape[2:]))
+
+
+def unpatch(pixels: Tensor, cells: tuple[int, ...], patch: int, space: tuple[int, ...]) -> Tensor:
+    """Lay patches (batch, patch number, channel * patch pixels) out as images, cut to `space`."""
+    dims, batch = len(cells), len(pixels)
+    blocks = pixels.reshape(batch, *cells, -1, *[patch] * dims)
+    order = [0, dims + 1, *[axis for k in range(dims) for axis in (1 + k, dims + 2 + k)]]
+    full = blocks.permute(*order).reshape(batch, -1, *[n * patch for n in cells])
+    return full[(..., *[slice(size) for size in space])]

@@ -1,0 +1,32 @@
+"""What every training loop shares: precision and the course of the learning rate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+
+def precision() -> str:
+    """bf16 where the processor computes it natively, else what it has, as Lightning names it."""
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+
+
+def device() -> torch.device:
+    """The GPU if there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast() -> torch.autocast:
+    """bf16 where the device computes it natively, else full precision."""
+    return torch.autocast(device().type, torch.bfloat16, enabled=precision() == "bf16-mixed")
+
+
+def cosine_share(step: int, total: int, warmup: float) -> float:
+    """Share of the peak learning rate at a step: a linear rise, then half a cosine to zero."""
+    rise = max(1, round(warmup * total))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))

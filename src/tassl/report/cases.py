@@ -1,0 +1,190 @@
+"""What the best pretrained arm got right and wrong, image by image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tassl.evaluation.metrics import columns_of, dice_per_image
+from tassl.report.loading import Run, read_predictions
+from tassl.report.pictures import Picture, class_colour
+from tassl.report.readers import read_masks
+from tassl.report.shots import Shots
+from tassl.report.words import budget_phrase, budget_unit, class_title, number, sort_budgets
+
+ERRORS, HITS, PER_RANK = 6, 6, 3
+SURE_CAPTION = (
+    "Test images that the arm got wrong with the highest scores. Look for what they share, and "
+    "for labels that may be wrong themselves."
+)
+HIT_CAPTION = (
+    "Test images that the arm got right, spread evenly over its scores. A score near that of "
+    "chance is a lucky hit rather than knowledge."
+)
+RANKS = {
+    "Worst by Dice": "One test image per row: as it is, with the outline of the reference "
+    "segmentation, and with those predicted with and without pretraining. Volumes show the slice "
+    "with most reference foreground; Dice counts the whole image.",
+    "Around the median": "Test images from the middle of the ranking, shown in the same way: what "
+    "to expect as a rule.",
+    "Best by Dice": "The test images with the highest Dice, shown in the same way.",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test image.
+
+    Args:
+        id: Its id.
+        facts: Short lines about it.
+        panels: Pictures with their headings; none where the image is not there.
+    """
+
+    id: str
+    facts: tuple[str, ...]
+    panels: tuple[tuple[str, Picture], ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases of one kind.
+
+    Args:
+        title: As in "surest errors".
+        cases: The cases; may be empty.
+        caption: What the pictures show.
+    """
+
+    title: str
+    cases: tuple[Case, ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Cases of one arm.
+
+    Args:
+        summary: What is shown, in one or two sentences.
+        groups: Good and bad ones.
+        legend: Name and colour of each outlined class.
+    """
+
+    summary: str
+    groups: tuple[Group, ...]
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+def choose_gallery(run: Run) -> Gallery | None:
+    """Cases of the best pretrained arm at its largest budget; None where nothing is predicted."""
+    best = best_arm(run)
+    if best is None:
+        return None
+    arm, budget = best
+    table, masks = read_predictions(run, arm, budget)
+    if table is None:
+        return None
+    where = f"The arm {arm}, trained on {budget_phrase(budget, budget_unit(run))} (first draw)"
+    if any(name.startswith("score_") for name in table.columns):
+        return _classified(run, table, where)
+    return _segmented(run, table, read_masks(masks), where, budget)
+
+
+def best_arm(run: Run) -> tuple[str, str] | None:
+    """Pretrained arm with the highest mean of the first metric at the largest budget."""
+    if run.results is None or run.results.empty:
+        return None
+    results = run.results
+    rows = results.loc[(results.method != "") & (results.metric == results.metric.iloc[0])]
+    rows = rows.loc[rows["mean"].notna()]
+    if rows.empty:
+        return None
+    budget = sort_budgets(rows.budget)[-1]
+    rows = rows.loc[rows.budget == budget]
+    return str(rows.arm.loc[rows["mean"].idxmax()]), budget
+
+
+def pick_ranks(order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First, middle and last three of an order, none of them twice."""
+    middle = order[PER_RANK : max(PER_RANK, len(order) - PER_RANK)]
+    start = max(0, (len(middle) - PER_RANK) // 2)
+    return order[:PER_RANK], middle[start : start + PER_RANK], order[PER_RANK:][-PER_RANK:]
+
+
+def _classified(run: Run, table: pd.DataFrame, where: str) -> Gallery:
+    scores, labels = columns_of(table, "score_"), table.label.to_numpy()
+    said, surety = scores.argmax(1), scores.max(1)
+    wrong, right = np.flatnonzero(said != labels), np.flatnonzero(said == labels)
+    wrong = wrong[np.argsort(-surety[wrong], kind="stable")][:ERRORS]
+    right = right[np.argsort(-surety[right], kind="stable")]
+    if len(right):
+        right = right[np.unique(np.linspace(0, len(right) - 1, HITS).round().astype(int))]
+    classes = [class_title(str(name)) for name in run.audit.get("classes", [])]
+    classes += [class_title(str(k)) for k in range(len(classes), scores.shape[1])]
+    shots = Shots(run.store)
+
+    def tell(row: int) -> Case:
+        truth, answer = classes[labels[row]], classes[said[row]]
+        name = str(table.id.iloc[row])
+        alt = f"{name}: truth {truth}, predicted {answer} with score {surety[row]:.3f}"
+        facts = (f"truth: {truth}", f"predicted: {answer}", f"score: {surety[row]:.3f}")
+        return Case(name, facts, shots.plain(name, alt))
+
+    summary = (
+        f"{where}: {int((said != labels).sum())} of {len(table)} test "
+        "images are wrong when the class with the highest score is taken."
+    )
+    groups = (
+        Group("Surest errors", tuple(map(tell, wrong)), SURE_CAPTION),
+        Group(
+            "Right answers, from the surest to the least sure", tuple(map(tell, right)), HIT_CAPTION
+        ),
+    )
+    return Gallery(summary, groups)
+
+
+def _segmented(
+    run: Run, table: pd.DataFrame, masks: dict[str, np.ndarray], where: str, budget: str
+) -> Gallery:
+    dice, shots = dice_per_image(table), Shots(run.store)
+    scratch, scratch_masks = _scratch(run, budget)
+    predicted = {"pretrained": masks, "scratch": scratch_masks}
+
+    def tell(row: int) -> Case:
+        name = str(table.id.iloc[row])
+        facts = [f"Dice pretrained: {number(dice[row])}"]
+        if name in scratch:
+            facts.append(f"Dice scratch: {number(scratch[name])}")
+        return Case(name, tuple(facts), shots.outlined(name, predicted))
+
+    order = np.argsort(dice, kind="stable")
+    groups = tuple(
+        Group(title, tuple(map(tell, rows)), caption)
+        for (title, caption), rows in zip(RANKS.items(), pick_ranks(order), strict=True)
+    )
+    summary = f"{where}, over {len(table)} test images."
+    if not masks:
+        summary += " Its predicted masks are not in the run folder, so they cannot be shown."
+    return Gallery(summary, groups, _legend(run) if run.store else ())
+
+
+def _scratch(run: Run, budget: str) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Dice and masks of the trained baseline, by image id."""
+    results = run.results
+    assert results is not None
+    names = results.arm[(results.method == "") & (results.adaptation == "finetune")]
+    table, masks = read_predictions(run, str(names.iloc[0]), budget) if len(names) else (None, None)
+    if table is None:
+        return {}, {}
+    return dict(zip(table.id.astype(str), dice_per_image(table), strict=True)), read_masks(masks)
+
+
+def _legend(run: Run) -> tuple[tuple[str, str], ...]:
+    """Names are known where the label maps come with theirs, background first."""
+    values, names = run.audit.get("mask_values", []), run.audit.get("classes", [])
+    if run.audit.get("layout") != "nifti-pairs" or len(names) != len(values):
+        names = [f"mask value {value}" for value in values]
+    return tuple((str(name), class_colour(k)) for k, name in enumerate(names) if k)

@@ -1,0 +1,144 @@
+"""Put the parts of a run together: the page and the card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from tassl.modality import MODALITIES
+from tassl.report import tables
+from tassl.report.cases import choose_gallery
+from tassl.report.figures import draw_efficiency
+from tassl.report.forest import draw_forest
+from tassl.report.loading import Run
+from tassl.report.pretrained import describe_pretraining
+from tassl.report.rendering import Figure, render
+from tassl.report.sketch import sketch_verdict
+from tassl.report.words import (
+    budget_unit,
+    confidence,
+    headline,
+    is_small,
+    list_cautions,
+    list_missing,
+    metric_title,
+    overall_verdict,
+    plain,
+)
+
+
+def render_documents(run: Run) -> tuple[str, str]:
+    """The report as one HTML page, and the model card in Markdown."""
+    shared = _shared(run)
+    return render("report.html.j2", **shared, **_page(run)), render("card.md.j2", **shared)
+
+
+def _page(run: Run) -> dict[str, Any]:
+    """What the page alone says."""
+    from plotly.offline import get_plotlyjs
+
+    environment = run.environment
+    return {
+        "picture": Markup(sketch_verdict(run, with_sentence=False)),
+        "findings": tables.verdict_table(run),
+        "arms": set(run.results.arm) if run.results is not None else set(),
+        "curves": _curves(run),
+        "forest": _forest(run),
+        "results": tables.results_table(run) if run.results is not None else None,
+        "advice": tables.advice_table(run),
+        "gallery": choose_gallery(run),
+        "splits": tables.splits_table(run.audit),
+        "set_aside": tables.set_aside_table(run.audit),
+        "duplicates": tables.duplicates_table(run.audit),
+        "tuning": tables.tuning_table(run),
+        "protocol": tables.facts_table(run.study.get("protocol") or {}, ("Rule", "Value")),
+        "versions": tables.facts_table(environment.get("versions", {}), ("Package", "Version")),
+        "machine": tables.facts_table(environment.get("machine", {}), ("Machine", "")),
+        "times": tables.times_table(run),
+        "plotly": Markup(get_plotlyjs()),
+    }
+
+
+def _shared(run: Run) -> dict[str, Any]:
+    """What page and card both say."""
+    word = overall_verdict(run)
+    protocol = run.study.get("protocol") or {}
+    return {
+        "run": run,
+        "headline": headline(run),
+        "look": "unproven" if is_small(run) else word.replace(" ", "-") or "none",
+        "sentence": run.verdict.get("sentence", ""),
+        "shuffled": bool(run.study.get("shuffle_labels")),
+        "cautions": list_cautions(run),
+        "missing": list_missing(run),
+        "summary": _summarise(run),
+        "methods": [describe_pretraining(run, part) for part in run.pretrainings],
+        "unit": budget_unit(run),
+        "metric": metric_title(run.verdict.get("metric", "")),
+        "level": confidence(run),
+        "draws": protocol.get("draws"),
+        "alpha": protocol.get("alpha", 0.05),
+        "audit_facts": _audit_facts(run),
+    }
+
+
+def _summarise(run: Run) -> str:
+    audit = run.audit
+    modality = str(audit.get("modality") or run.study.get("modality") or "")
+    title = MODALITIES[modality].title if modality in MODALITIES else modality
+    said = [str(run.study.get("task", "")), title.lower()]
+    if audit:
+        said.append(f"{audit.get('images')} images of {audit.get('subjects')} subjects")
+        said.append(f"{audit.get('dims')}D, {plain(audit.get('shape'))}")
+    return " \u00b7 ".join(part for part in said if part)
+
+
+def _audit_facts(run: Run) -> dict[str, str]:
+    audit = run.audit
+    if not audit:
+        return {}
+    spacing = audit.get("spacing")
+    return {
+        "Source": plain(audit.get("source")),
+        "Layout": plain(audit.get("layout")),
+        "Modality": plain(audit.get("modality")),
+        "Preprocessing": plain(audit.get("preprocessing")),
+        "Images": plain(audit.get("images")),
+        "Subjects": plain(audit.get("subjects")),
+        "Grid": f"{plain(audit.get('shape'))} pixels",
+        "Channels": plain(audit.get("channels")),
+        "Voxel size": f"{plain(spacing)} mm" if spacing else "not stated by the files",
+        "Data hash": plain(audit.get("digest")),
+    }
+
+
+def _curves(run: Run) -> list[Figure]:
+    if run.results is None:
+        return []
+    return [
+        Figure(
+            f"efficiency-{place}",
+            draw_efficiency(run.results, metric, metric_title(metric), budget_unit(run)),
+            f"{metric_title(metric)} on the test subjects against the number of labelled "
+            f"{budget_unit(run)}, one line per arm, with {confidence(run)} intervals. Higher is "
+            "better; coloured solid lines are pretrained (hollow points: frozen encoder), dashed "
+            "grey lines are baselines. Overlapping intervals do not mean that two arms are equal: "
+            "the paired differences below compare them on the same subjects.",
+        )
+        for place, metric in enumerate(dict.fromkeys(run.results.metric))
+    ]
+
+
+def _forest(run: Run) -> Figure | None:
+    if run.results is None or not (run.results.verdict != "").any():
+        return None
+    title = metric_title(str(run.results.metric.iloc[0]))
+    return Figure(
+        "forest",
+        draw_forest(run.results, title, budget_unit(run)),
+        f"Each pretrained arm minus the best baseline at the same budget, in {title}, with "
+        f"{confidence(run)} intervals. Right of the line at zero the pretrained arm is better. "
+        "Intervals are for one comparison at a time; the verdict, shown by colour and shape, "
+        "also accounts for how many comparisons were made.",
+    )

@@ -1,0 +1,45 @@
+"""Pictures of single images of the store, with or without outlines."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tassl.data.store import Store
+from tassl.report.pictures import Picture, Plane, fullest_slice, show, show_outlined
+
+Panels = tuple[tuple[str, Picture], ...]
+
+
+class Shots:
+    """Takes pictures of the images of a store.
+
+    Args:
+        store: The images; without it there are no pictures.
+    """
+
+    def __init__(self, store: Store | None) -> None:
+        self.store = store
+        self.rows: dict[str, int] = {}
+        if store is not None:
+            self.rows = {str(name): row for row, name in enumerate(store.table.id)}
+            self.plane = Plane(store.dims, store.grid.spacing)
+
+    def plain(self, name: str, alt: str) -> Panels:
+        """The image alone."""
+        if self.store is None or name not in self.rows:
+            return ()
+        return (("", show(self.store.images[self.rows[name]], self.plane, alt)),)
+
+    def outlined(self, name: str, predicted: dict[str, dict[str, np.ndarray]]) -> Panels:
+        """The image, then the outlines of the reference and of each prediction."""
+        if self.store is None or self.store.masks is None or name not in self.rows:
+            return ()
+        image, truth = (part[self.rows[name]] for part in (self.store.images, self.store.masks))
+        found = {who: masks[name] for who, masks in predicted.items() if name in masks}
+        filled = next((mask for mask in (truth, *found.values()) if mask.any()), truth)
+        at = fullest_slice(filled, self.plane)
+        panels = [("image", show(image, self.plane, f"{name} without outlines", at))]
+        for who, mask in {"reference": truth, **found}.items():
+            alt = f"{name} with the outline of the {who} segmentation"
+            panels.append((who, show_outlined(image, mask, self.plane, alt, at)))
+        return tuple(panels)

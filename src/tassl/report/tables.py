@@ -1,0 +1,157 @@
+"""The tables of the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tassl.report.loading import Run
+from tassl.report.readers import each_row
+from tassl.report.rendering import Table
+from tassl.report.words import (
+    SYMBOLS,
+    class_title,
+    confidence,
+    duration,
+    interval,
+    method_title,
+    metric_title,
+    number,
+    plain,
+    probability,
+    signed,
+    sort_budgets,
+)
+
+MOST_ROWS = 100
+
+
+def verdict_table(run: Run) -> Table:
+    """One row per budget: the verdict and the comparison that it rests on."""
+    rows = []
+    for found in run.verdict.get("budgets", []):
+        gap = found["difference"]
+        rows.append(
+            (
+                str(found["budget"]),
+                f"{SYMBOLS.get(found['verdict'], '')} {found['verdict']}".strip(),
+                str(found["arm"]),
+                signed(gap["value"]),
+                interval(gap["low"], gap["high"], signed),
+                str(found["reference"]),
+                probability(found["p_adjusted"]),
+                number(gap["detectable"]),
+            )
+        )
+    columns = (
+        "Budget",
+        "Verdict",
+        "Pretrained arm",
+        "Difference",
+        f"{confidence(run)} interval",
+        "Reference",
+        "Adjusted p",
+        "Smallest detectable",
+    )
+    return Table(columns, tuple(rows))
+
+
+def results_table(run: Run) -> Table:
+    """Every arm, budget and metric."""
+    assert run.results is not None
+    places = {budget: place for place, budget in enumerate(sort_budgets(run.results.budget))}
+    ordered = run.results.sort_values("budget", key=lambda b: b.map(places), kind="stable")
+    rows = []
+    for row in each_row(ordered):
+        own = (row.budget, metric_title(row.metric), row.arm, number(row.mean))
+        counts = (str(row.draws), str(row.test_subjects))
+        rows.append((*own, interval(row.low, row.high), *_finding(row), *counts))
+    level = confidence(run)
+    columns = ("Budget", "Metric", "Arm", "Mean", f"{level} interval", "Difference")
+    columns += (f"its {level} interval", "Reference", "Adjusted p")
+    columns += ("Smallest detectable", "Verdict", "Draws", "Test subjects")
+    return Table(columns, tuple(rows))
+
+
+def advice_table(run: Run) -> Table:
+    """Methods in the order of the advice."""
+    rows = [
+        (
+            str(place),
+            method_title(str(item.get("method", ""))),
+            *(str(item.get(key, "")) for key in ("paradigm", "reason", "source")),
+        )
+        for place, item in enumerate(run.advice, start=1)
+    ]
+    return Table(("Place", "Method", "Paradigm", "Why", "Source"), tuple(rows))
+
+
+def splits_table(audit: dict[str, Any]) -> Table:
+    """Images, subjects and labels on each side."""
+    splits = audit.get("splits", {})
+    classes = list(dict.fromkeys(c for side in splits.values() for c in side.get("classes", {})))
+    rows = [
+        (
+            name,
+            *(str(side.get(key, "")) for key in ("images", "subjects", "labelled")),
+            *(str(side.get("classes", {}).get(c, 0)) for c in classes),
+        )
+        for name, side in splits.items()
+    ]
+    columns = ("Split", "Images", "Subjects", "Labelled", *map(class_title, classes))
+    return Table(columns, tuple(rows))
+
+
+def set_aside_table(audit: dict[str, Any]) -> Table:
+    """Files left out, with the reason."""
+    items = audit.get("set_aside", [])[:MOST_ROWS]
+    return Table(("File", "Reason"), tuple((str(i["file"]), str(i["reason"])) for i in items))
+
+
+def duplicates_table(audit: dict[str, Any]) -> Table:
+    """Identical images: which was kept, which removed."""
+    keys = ("removed", "removed_split", "kept", "kept_split")
+    rows = [tuple(str(item[key]) for key in keys) for item in audit.get("duplicates", [])]
+    return Table(("Removed", "from", "Same as", "kept in"), tuple(rows[:MOST_ROWS]))
+
+
+def tuning_table(run: Run) -> Table:
+    """Validation score of every learning rate, by arm."""
+    scores = {arm: facts.get("validation", {}) for arm, facts in run.tuning.items()}
+    rates = sorted({rate for held in scores.values() for rate in held}, key=float)
+    rows = [
+        (
+            arm,
+            str(run.tuning[arm].get("budget", "")),
+            *(number(held[rate]) if rate in held else "" for rate in rates),
+            f"{run.tuning[arm].get('learning_rate', '')}",
+        )
+        for arm, held in scores.items()
+    ]
+    headings = tuple(f"at {float(rate):g}" for rate in rates)
+    return Table(("Arm", "Tuned at budget", *headings, "Chosen rate"), tuple(rows))
+
+
+def facts_table(facts: dict[str, Any], heads: tuple[str, str]) -> Table:
+    """Named values, one per row."""
+    return Table(heads, tuple((str(key), plain(value)) for key, value in facts.items()))
+
+
+def times_table(run: Run) -> Table:
+    """Time that each stage took."""
+    seconds = run.environment.get("seconds", {})
+    rows = [(str(stage), duration(spent)) for stage, spent in seconds.items()]
+    return Table(("Stage", "Time"), tuple(rows))
+
+
+def _finding(row: Any) -> tuple[str, ...]:
+    """The comparison of a results row; blank where it has none."""
+    if not row.verdict:
+        return ("",) * 6
+    return (
+        signed(row.difference),
+        interval(row.difference_low, row.difference_high, signed),
+        row.reference,
+        probability(row.p_adjusted),
+        number(row.detectable),
+        f"{SYMBOLS.get(row.verdict, '')} {row.verdict}".strip(),
+    )

@@ -1,0 +1,201 @@
+"""The verbs of tassl as functions: run, pretrain, adapt, evaluate, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tassl.checkpoint import Checkpoint
+from tassl.data.files import write_json
+from tassl.errors import OptionError
+from tassl.evaluation.protocol import Protocol
+from tassl.evaluation.verdict import Arm
+from tassl.report import write_report
+from tassl.study import Outcome, Study, run_study
+from tassl.study.folder import claim_folder
+from tassl.study.narrator import Narrator
+from tassl.study.running import (
+    Clock,
+    label_subsets,
+    make_bench,
+    prepare_data,
+    pretrain_one,
+)
+from tassl.trials import adapt_once
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What `adapt` ends with.
+
+    Args:
+        folder: Holds head.safetensors, predictions.parquet and scores.json.
+        scores: Metric by name, on the test subjects.
+    """
+
+    folder: Path
+    scores: dict[str, float]
+
+
+def run(
+    data: str | Path,
+    *,
+    modality: str,
+    task: str,
+    out: str | Path,
+    quiet: bool = False,
+    **choices: Any,
+) -> Outcome:
+    """Index, pretrain, adapt, evaluate and report: the main job.
+
+    Args:
+        data: File or folder of images.
+        modality: Key in `tassl.modality.MODALITIES`.
+        task: Key in `tassl.heads.HEADS`.
+        out: New folder for the run; an unfinished run of the same study is taken up.
+        quiet: Say nothing.
+        **choices: Any other choice of `tassl.study.Study`, and `budgets` and `draws`.
+
+    Raises:
+        TasslError: With one line that says what came, what was wanted and what to do.
+    """
+    study = make_study(data, modality=modality, task=task, **choices)
+    return run_study(study, Path(out), Narrator(quiet=quiet))
+
+
+def evaluate(
+    data: str | Path,
+    checkpoints: Mapping[str, str | Path],
+    *,
+    modality: str,
+    task: str,
+    out: str | Path,
+    quiet: bool = False,
+    **choices: Any,
+) -> Outcome:
+    """Compare pretrained checkpoints with the baselines; nothing is pretrained.
+
+    Args:
+        data: File or folder of images.
+        checkpoints: Checkpoint folders by name.
+        modality: Key in `tassl.modality.MODALITIES`.
+        task: Key in `tassl.heads.HEADS`.
+        out: New folder for the run.
+        quiet: Say nothing.
+        **choices: As for `run`.
+    """
+    if not checkpoints:
+        raise OptionError("No checkpoint came; give at least one, as NAME=FOLDER.")
+    places = {name: str(place) for name, place in checkpoints.items()}
+    return run(
+        data, modality=modality, task=task, out=out, quiet=quiet, checkpoints=places, **choices
+    )
+
+
+def pretrain(
+    data: str | Path,
+    *,
+    method: str,
+    modality: str,
+    out: str | Path,
+    task: str = "classification",
+    quiet: bool = False,
+    **choices: Any,
+) -> Checkpoint:
+    """Pretrain one method on all images outside the test split.
+
+    Args:
+        data: File or folder of images; labels are not needed.
+        method: Key in `tassl.methods.METHODS`.
+        modality: Key in `tassl.modality.MODALITIES`.
+        out: New folder; the checkpoint goes to `out/pretrain/METHOD`.
+        task: Task that the features are for: sets network and locality.
+        quiet: Say nothing.
+        **choices: As for `run`.
+    """
+    study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
+    folder, narrator = Path(out), Narrator(quiet=quiet)
+    study.check()
+    claim_folder(folder, study.facts())
+    clock = Clock(folder)
+    prepared = prepare_data(study, folder, narrator, clock)
+    place = folder / "pretrain" / method
+    with clock.timing(f"pretrain/{method}"):
+        checkpoint = pretrain_one(study, prepared, method, place, narrator)
+    narrator.say(f"Checkpoint: {place}")
+    return checkpoint
+
+
+def adapt(
+    data: str | Path,
+    *,
+    modality: str,
+    task: str,
+    out: str | Path,
+    checkpoint: str | Path | None = None,
+    labels: int | None = None,
+    frozen: bool = False,
+    quiet: bool = False,
+    **choices: Any,
+) -> Adapted:
+    """Fit one head with few labels, and score it on the test subjects.
+
+    Args:
+        data: File or folder of images.
+        modality: Key in `tassl.modality.MODALITIES`.
+        task: Key in `tassl.heads.HEADS`.
+        out: New folder for head, predictions and scores.
+        checkpoint: Checkpoint folder; from scratch unless given.
+        labels: Labelled subjects (per class for classification); all unless given.
+        frozen: Leave the encoder as it is.
+        quiet: Say nothing.
+        **choices: As for `run`.
+    """
+    places = {"checkpoint": str(checkpoint)} if checkpoint else {}
+    budgets = (labels,) if labels else ()
+    study = make_study(
+        data, modality=modality, task=task, checkpoints=places, budgets=budgets, draws=1, **choices
+    )
+    folder, narrator = Path(out), Narrator(quiet=quiet)
+    study.check()
+    claim_folder(folder, study.facts())
+    prepared = prepare_data(study, folder, narrator, Clock(folder))
+    bench = make_bench(study, prepared, {name: Path(place) for name, place in places.items()})
+    arm = Arm("adapted", "checkpoint" if checkpoint else "", "frozen" if frozen else "finetune")
+    scores = adapt_once(bench, arm, label_subsets(study, prepared)[0], folder)
+    write_json(folder / "scores.json", scores)
+    narrator.say("  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+    return Adapted(folder, scores)
+
+
+def report(run: str | Path) -> Path:
+    """Write report.html and card.md of a run folder anew; return the report's path."""
+    return write_report(Path(run))
+
+
+def make_study(
+    data: str | Path,
+    *,
+    budgets: tuple[int, ...] | None = None,
+    draws: int | None = None,
+    **choices: Any,
+) -> Study:
+    """A study from choices by name; `budgets` and `draws` change the protocol's own.
+
+    Raises:
+        OptionError: A choice is unknown.
+    """
+    protocol = Protocol()
+    if budgets is not None:
+        protocol = replace(protocol, budgets=tuple(int(b) for b in np.sort(budgets)))
+    if draws is not None:
+        protocol = replace(protocol, draws=draws)
+    given = {name: value for name, value in choices.items() if value is not None}
+    try:
+        return Study(data=str(data), protocol=protocol, **given)
+    except TypeError as error:
+        raise OptionError(f"{error}. See tassl.study.Study for the choices.") from None

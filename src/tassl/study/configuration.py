@@ -1,0 +1,108 @@
+"""What a study is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tassl.errors import OptionError
+from tassl.evaluation.protocol import Protocol
+from tassl.heads import HEADS
+from tassl.methods import METHODS
+from tassl.modality import MODALITIES
+from tassl.modality.base import LOCALITIES
+from tassl.networks import NETWORKS
+from tassl.registry import look_up
+
+
+@dataclass(frozen=True)
+class Study:
+    """Every choice that the results depend on.
+
+    Args:
+        data: File or folder of images.
+        modality: Key in `MODALITIES`.
+        task: Key in `HEADS`.
+        methods: Pretext methods to try; those that the advice names unless given.
+        locality: "global" or "local", where the clinical sign sits; the task's own unless given.
+        network: Key in `NETWORKS`; the task's own unless given.
+        size: Most pixels along a side; 128 in 2D and 64 in 3D unless given.
+        epochs: Passes of each pretraining; by the number of images unless given.
+        batch: Images per pretraining step; by the number of images unless given.
+        steps: Optimiser steps of each trained arm; the task's own unless given.
+        seed: Of splits, initialisation, order, augmentation and resampling.
+        shuffle_labels: Negative control: labels of the training side are shuffled.
+        layout: Layout of the data, where recognition guesses wrong.
+        subject: Regular expression with one group that finds the subject in a file name.
+        own_splits: Forget the splits that the data set gives.
+        augment: Changes to the modality's augmentation ranges, by operation.
+        allow: Banned operations that are permitted by name.
+        checkpoints: Pretrained folders by name, used instead of pretraining.
+        protocol: Budgets, draws, rates and statistics.
+    """
+
+    data: str
+    modality: str
+    task: str
+    methods: tuple[str, ...] = ()
+    locality: str = ""
+    network: str = ""
+    size: int | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    steps: int | None = None
+    seed: int = 0
+    shuffle_labels: bool = False
+    layout: str | None = None
+    subject: str | None = None
+    own_splits: bool = False
+    augment: Mapping[str, float] = field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    protocol: Protocol = field(default_factory=Protocol)
+
+    def check(self) -> None:
+        """Refuse unknown names and impossible numbers, before anything is read.
+
+        Raises:
+            OptionError: With what came, what was wanted and what to do.
+        """
+        look_up(MODALITIES, self.modality, "modality").load().augmentation(
+            self.chosen_locality, allow=self.allow, **self.augment
+        )
+        for method in self.methods:
+            look_up(METHODS, method, "method")
+        look_up(NETWORKS, self.chosen_network, "network")
+        numbers = {
+            "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
+            "draws": self.protocol.draws, "budget": min(self.protocol.budgets, default=1),
+        }  # fmt: skip
+        for name, value in numbers.items():
+            least = 8 if name == "size" else 1
+            if value is not None and value < least:
+                raise OptionError(f"--{name} is {value}; wanted {least} or more.")
+        if self.seed < 0:
+            raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
+
+    @property
+    def chosen_locality(self) -> str:
+        """The locality given, or the task's own."""
+        locality = self.locality or look_up(HEADS, self.task, "task").locality
+        look_up(dict.fromkeys(LOCALITIES), locality, "locality")
+        return locality
+
+    @property
+    def chosen_network(self) -> str:
+        """The network given, or the task's own."""
+        return self.network or look_up(HEADS, self.task, "task").network
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values, for study.yaml."""
+        return _plain(asdict(self))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,57 @@
+"""Tells a person what a study is doing, with progress bars and the time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Narrator:
+    """Writes to the terminal, or nowhere.
+
+    Args:
+        quiet: Say nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Say one line."""
+        self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Say one line that should not be missed."""
+        self.console.print(f"! {text}", style="yellow", markup=False)
+
+    @contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Callable[..., None]]:
+        """Show one stage; call what it yields after each of `total` parts, with a word on it."""
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[word]}"),
+        )
+        with Progress(*columns, console=self.console) as progress:
+            bar = progress.add_task(title, total=total, word="")
+
+            def tick(word: str = "") -> None:
+                progress.update(bar, advance=1, word=word)
+
+            yield tick

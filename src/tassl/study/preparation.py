@@ -1,0 +1,175 @@
+"""From files to everything that training and evaluation need."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tassl.checkpoint import Recipe
+from tassl.data.audit import Duplicate, find_duplicates
+from tassl.data.layouts import index
+from tassl.data.manifest import SPLITS, Manifest
+from tassl.data.store import Store, build_store, open_store
+from tassl.data.tensors import Tensors, measure_normalisation
+from tassl.errors import InputError
+from tassl.evaluation.splits import draw_splits
+from tassl.heads import HEADS
+from tassl.modality import MODALITIES
+from tassl.modality.base import ModalityProfile
+from tassl.networks import NETWORKS
+from tassl.study.configuration import Study
+from tassl.study.narrator import Narrator
+
+REMOVED = "removed"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study's data, ready to train on.
+
+    Args:
+        store: Images on a common grid.
+        tensors: The same, normalised.
+        split: "train", "val", "test" or "removed" for each row.
+        profile: The modality.
+        recipe: The network of every arm, and how images are prepared for it.
+        duplicates: Images that left a split.
+    """
+
+    store: Store
+    tensors: Tensors
+    split: np.ndarray
+    profile: ModalityProfile
+    recipe: Recipe
+    duplicates: list[Duplicate]
+
+    def rows(self, *sides: str) -> np.ndarray:
+        """Rows of these splits."""
+        return np.flatnonzero(np.isin(self.split, sides))
+
+
+def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
+    """Index, read and split the data, or open what an earlier start left.
+
+    Args:
+        study: The configuration.
+        folder: The run folder; gets `store/`.
+        narrator: Shows how far the reading is.
+
+    Raises:
+        InputError: The data cannot be used, or changed since the run was started.
+    """
+    profile = MODALITIES[study.modality].load()
+    place = folder / "store"
+    if (place / "store.json").exists():
+        store = open_store(place)
+    else:
+        manifest = _index(study)
+        with narrator.stage("Reading images", 2 * len(manifest.table)) as tick:
+            store = build_store(manifest, profile.prepare, place, longest=study.size, on_image=tick)
+    split = draw_splits(
+        store.table, study.protocol.val_share, study.protocol.test_share, study.seed
+    )
+    duplicates = find_duplicates(store.table, split)
+    split[store.table.id.isin([d.removed for d in duplicates]).to_numpy()] = REMOVED
+    pool = np.flatnonzero(np.isin(split, ("train", "val")))
+    normalisation = measure_normalisation(store, pool)
+    network = NETWORKS[study.chosen_network].load()
+    encoder = network.sized(store.dims, store.channels, store.grid.shape)
+    recipe = Recipe(
+        study.chosen_network,
+        store.dims,
+        store.channels,
+        encoder.options,
+        study.modality,
+        store.grid.shape,
+        store.grid.spacing,
+        normalisation,
+    )
+    return Prepared(store, Tensors(store, normalisation), split, profile, recipe, duplicates)
+
+
+def labelled_rows(prepared: Prepared, task: str, side: str) -> np.ndarray:
+    """Rows of a split that carry what the task needs."""
+    table, rows = prepared.store.table, prepared.rows(side)
+    known = table.masked if HEADS[task].load().dense else table.label >= 0
+    return rows[known.to_numpy()[rows]]
+
+
+def check_task(prepared: Prepared, task: str) -> int:
+    """Check that the data carry the task's labels on every side.
+
+    Returns:
+        Number of classes, background included for segmentation.
+
+    Raises:
+        InputError: No labels of this kind, one class only, or a side without a class.
+    """
+    table = prepared.store.table
+    dense = HEADS[task].load().dense
+    if not (table.masked.any() if dense else (table.label >= 0).any()):
+        wanted, other = ("masks", "classification") if dense else ("class labels", "segmentation")
+        held = "neither"
+        if table.masked.any() or (table.label >= 0).any():
+            held = "masks" if table.masked.any() else "class labels"
+        raise InputError(
+            f"{task} needs {wanted}; these data hold {held}. "
+            + (f"Use --task {other}." if held != "neither" else "Add labels.")
+        )
+    if dense:
+        return max(2, len(prepared.store.mask_values))
+    classes = sorted(set(table.label[table.label >= 0]))
+    if len(classes) < 2:
+        raise InputError(
+            f"All labels are of one class ({prepared.store.classes[0]}); classification needs two."
+        )
+    for side in ("train", "test"):
+        present = set(table.label.to_numpy()[labelled_rows(prepared, task, side)])
+        if missing := [prepared.store.classes[c] for c in classes if c not in present]:
+            raise InputError(
+                f"No {side} image is of class {missing[0]}. Add some, or use --own-splits."
+            )
+    return len(prepared.store.classes)
+
+
+def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
+    """What was found in the data, for audit.json."""
+    store, table = prepared.store, prepared.store.table
+    sides = {}
+    for side in SPLITS:
+        part = table.iloc[prepared.rows(side)]
+        counts = part.label[part.label >= 0].value_counts().sort_index()
+        sides[side] = {
+            "images": len(part),
+            "subjects": int(part.subject.nunique()),
+            "labelled": len(labelled_rows(prepared, study.task, side)),
+            "classes": {store.classes[c]: int(n) for c, n in counts.items()},  # type: ignore[index]
+        }
+    return {
+        "source": study.data,
+        "layout": store.layout,
+        "images": len(table),
+        "subjects": int(table.subject.nunique()),
+        "dims": store.dims,
+        "channels": store.channels,
+        "shape": list(store.grid.shape),
+        "spacing": list(store.grid.spacing) if store.grid.spacing else None,
+        "classes": list(store.classes),
+        "mask_values": list(store.mask_values),
+        "modality": study.modality,
+        "preprocessing": prepared.profile.steps,
+        "splits": sides,
+        "set_aside": [asdict(item) for item in store.set_aside],
+        "duplicates": [asdict(item) for item in prepared.duplicates],
+        "notes": list(store.notes),
+        "digest": store.digest,
+    }
+
+
+def _index(study: Study) -> Manifest:
+    return index(
+        study.data, layout=study.layout, subject=study.subject, own_splits=study.own_splits
+    )

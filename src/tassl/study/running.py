@@ -1,0 +1,269 @@
+"""Walks a study through its stages; each can be resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tassl.advisor import suggest
+from tassl.checkpoint import Checkpoint, load_checkpoint
+from tassl.data.files import write_json, write_text
+from tassl.evaluation.splits import Subset, draw_subsets
+from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
+from tassl.heads import HEADS
+from tassl.health import Epoch
+from tassl.methods import METHODS
+from tassl.pretraining import Schedule, default_schedule, pretrain_method
+from tassl.report import write_report
+from tassl.study.configuration import Study
+from tassl.study.folder import VERDICT, claim_folder
+from tassl.study.narrator import Narrator
+from tassl.study.preparation import Prepared, audit_facts, check_task, labelled_rows, prepare
+from tassl.transforms.augment import Augment
+from tassl.trials import (
+    Bench,
+    count_work,
+    default_tuning,
+    list_arms,
+    read_predictions,
+    run_trials,
+)
+
+RESULTS, FLOATS = "results.csv", "%.6f"
+PACKAGES = ("tassl", "torch", "monai", "pytorch-lightning", "numpy", "scikit-learn", "scipy")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ends with.
+
+    Args:
+        folder: The run folder.
+        results: One row per arm, budget and metric.
+        verdict: As in verdict.json.
+        report: The HTML report.
+    """
+
+    folder: Path
+    results: pd.DataFrame
+    verdict: dict[str, Any]
+    report: Path
+
+
+def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
+    """Run a study from files to report, or go on with one that was cut short.
+
+    Raises:
+        TasslError: With one line that says what came, what was wanted and what to do.
+    """
+    study.check()
+    if claim_folder(folder, study.facts()):
+        narrator.say(f"Going on with the unfinished run in {folder}")
+    clock = Clock(folder)
+    prepared = prepare_data(study, folder, narrator, clock)
+    check_task(prepared, study.task)
+    methods = choose_methods(study, folder, narrator)
+    checkpoints = {name: Path(place) for name, place in study.checkpoints.items()}
+    for method in methods:
+        checkpoints[method] = folder / "pretrain" / method
+        with clock.timing(f"pretrain/{method}"):
+            pretrain_one(study, prepared, method, checkpoints[method], narrator)
+    bench = make_bench(study, prepared, checkpoints)
+    arms, subsets = list_arms(study.task, list(checkpoints)), label_subsets(study, prepared)
+    write_json(folder / "subsets.json", _subset_facts(prepared, subsets))
+    with (
+        clock.timing("trials"),
+        narrator.stage("Adapting with few labels", count_work(bench, arms, subsets)) as tick,
+    ):
+        run_trials(bench, arms, subsets, folder, tick)
+    with clock.timing("statistics"):
+        results, verdict = judge_predictions(study, folder, arms, subsets)
+    write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
+    report = write_report(folder)
+    return Outcome(folder, results, verdict, report)
+
+
+class Clock:
+    """Seconds that each stage took, kept in environment.json across resumes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "environment.json"
+        known = json.loads(self.file.read_text()) if self.file.exists() else {}
+        self.facts = describe_machine() | {"seconds": known.get("seconds", {})}
+
+    @contextmanager
+    def timing(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside to the stage."""
+        start = time.monotonic()
+        yield
+        seconds = self.facts["seconds"]
+        seconds[stage] = round(seconds.get(stage, 0) + time.monotonic() - start, 1)
+        write_json(self.file, self.facts)
+
+
+def prepare_data(study: Study, folder: Path, narrator: Narrator, clock: Clock) -> Prepared:
+    """Read, split and audit the data; say aloud what was left out."""
+    with clock.timing("data"):
+        prepared = prepare(study, folder, narrator)
+    facts = audit_facts(study, prepared)
+    write_json(folder / "audit.json", facts)
+    sides = ", ".join(f"{side} {n['images']}" for side, n in facts["splits"].items())
+    shape = " x ".join(map(str, prepared.store.grid.shape))
+    narrator.say(f"{facts['images']} images of {facts['subjects']} subjects, {shape}; {sides}")
+    for item in prepared.store.set_aside:
+        narrator.warn(f"set aside {item.file}: {item.reason}")
+    for pair in prepared.duplicates:
+        narrator.warn(
+            f"{pair.removed} has the same pixels as {pair.kept} in {pair.kept_split}: "
+            f"taken out of {pair.removed_split}"
+        )
+    for note in prepared.store.notes:
+        narrator.warn(note)
+    return prepared
+
+
+def choose_methods(study: Study, folder: Path, narrator: Narrator) -> list[str]:
+    """The methods to pretrain: those given, or those that the advice names."""
+    ranking = suggest(study.task, study.modality)
+    write_json(folder / "advice.json", {"ranking": [asdict(item) for item in ranking]})
+    if study.checkpoints:
+        return []
+    if study.methods:
+        return list(study.methods)
+    for item in ranking:
+        narrator.say(f"Trying {METHODS[item.method].title} ({item.paradigm}): {item.reason}")
+    return [item.method for item in ranking]
+
+
+def pretrain_one(
+    study: Study, prepared: Prepared, method: str, place: Path, narrator: Narrator
+) -> Checkpoint:
+    """Pretrain one method on the images outside the test split."""
+    rows = prepared.rows("train", "val")
+    schedule = _schedule(study, len(rows), prepared.store.dims, method)
+    if (place / "checkpoint.json").exists():
+        return load_checkpoint(place)
+    title = f"Pretraining {METHODS[method].title} on {len(rows)} images"
+    with narrator.stage(title, schedule.epochs) as tick:
+
+        def show(line: Epoch) -> None:
+            tick(f"loss {line.loss:.3f}")
+
+        checkpoint = pretrain_method(
+            prepared.tensors,
+            rows,
+            method=method,
+            recipe=prepared.recipe,
+            profile=prepared.profile,
+            views=_views(study, prepared),
+            schedule=schedule,
+            folder=place,
+            on_epoch=show,
+        )
+    health = json.loads((place / "health.json").read_text())
+    if not health["healthy"]:
+        narrator.warn(f"{method} {health['verdict']}. {health['action']}")
+    return checkpoint
+
+
+def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -> Bench:
+    """What every trial of the study shares.
+
+    Raises:
+        InputError: The data do not carry the task's labels.
+    """
+    classes = check_task(prepared, study.task)
+    store, tuning = prepared.store, default_tuning(study.task, prepared.store.dims)
+    if study.steps:
+        tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
+    dense = HEADS[study.task].load().dense
+    target = np.arange(len(store.table)) if dense else store.table.label.to_numpy(copy=True)
+    if study.shuffle_labels:
+        rows = labelled_rows(prepared, study.task, "train")
+        target[rows] = np.random.default_rng((study.seed, 3)).permutation(target[rows])
+    return Bench(
+        tensors=prepared.tensors,
+        task=study.task,
+        classes=classes,
+        target=target,
+        test=labelled_rows(prepared, study.task, "test"),
+        val=labelled_rows(prepared, study.task, "val"),
+        augment=Augment(_views(study, prepared).mild()),
+        recipe=prepared.recipe,
+        checkpoints=checkpoints,
+        tuning=tuning,
+        protocol=study.protocol,
+        seed=study.seed,
+    )
+
+
+def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
+    """The label subsets of the study, the same for every arm."""
+    return draw_subsets(
+        prepared.store.table,
+        labelled_rows(prepared, study.task, "train"),
+        study.protocol.budgets,
+        study.protocol.draws,
+        study.seed,
+        stratified=study.task == "classification",
+    )
+
+
+def judge_predictions(
+    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Score the predictions in a run folder; write results.csv; return it with the verdict."""
+    card, predictions = HEADS[study.task], read_predictions(folder, arms, subsets)
+    scores = score_all(predictions, card.metrics, study.protocol, study.seed)
+    findings = compare(scores, arms, card.metrics[0], study.protocol)
+    results = tabulate(scores, arms, findings, card.metrics[0], study.protocol.confidence)
+    write_text(folder / RESULTS, results.to_csv(index=False, float_format=FLOATS))
+    subjects = next(iter(scores.values())).subjects
+    return results, conclude(findings, card.metrics[0], card.unit, subjects)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Versions, machine and command, for environment.json."""
+    return {
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
+    plan = default_schedule(images, dims, study.seed, METHODS[method].smallest_batch)
+    return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or plan.batch)
+
+
+def _views(study: Study, prepared: Prepared) -> Any:
+    return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)
+
+
+def _subset_facts(prepared: Prepared, subsets: list[Subset]) -> list[dict[str, Any]]:
+    ids = prepared.store.table.id.to_numpy()
+    return [{"budget": s.budget, "draw": s.draw, "images": ids[s.rows].tolist()} for s in subsets]

@@ -1,0 +1,63 @@
+"""A random view of every image of a batch, by the ranges of a modality."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tassl.modality.base import Augmentation
+from tassl.transforms import geometry, intensity
+from tassl.transforms.draws import uniform
+
+
+class Augment:
+    """Draws a view of each image.
+
+    Args:
+        ranges: Strength of each operation; operations at zero cost nothing.
+    """
+
+    def __init__(self, ranges: Augmentation) -> None:
+        self.ranges = ranges
+
+    def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return one view per image, (batch, channel, *space) as given."""
+        return self.intensity(self.geometry(images, rng), rng)
+
+    def geometry(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Crop, rotate and flip in one resampling."""
+        affine = geometry.draw_affine(self.ranges, len(images), tuple(images.shape[2:]), rng)
+        return geometry.apply_affine(images, affine)
+
+    def paired(self, images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Augment images and move their masks (batch, *space) along with them."""
+        affine = geometry.draw_affine(self.ranges, len(images), tuple(images.shape[2:]), rng)
+        moved = geometry.apply_affine(masks[:, None].float(), affine, nearest=True)
+        images = self.intensity(geometry.apply_affine(images, affine), rng)
+        return images, moved[:, 0].to(masks.dtype)
+
+    def intensity(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Change intensities by the operations that are switched on."""
+        r, count = self.ranges, len(images)
+        if r.bias_field:
+            field = intensity.draw_field(tuple(images.shape), r.bias_field, rng)
+            images = intensity.apply_field(images, field)
+        if r.contrast or r.brightness:
+            contrast = uniform(count, 1 - r.contrast, 1 + r.contrast, rng)
+            brightness = uniform(count, -r.brightness, r.brightness, rng)
+            images = intensity.apply_gain(images, contrast, brightness)
+        if r.gamma:
+            images = intensity.apply_gamma(images, uniform(count, -r.gamma, r.gamma, rng).exp())
+        if r.blur:
+            images = intensity.apply_blur(images, uniform(count, 0, r.blur, rng))
+        if r.speckle:
+            deviation = uniform(count, 0, r.speckle, rng)
+            images = intensity.apply_speckle(images, deviation, _normal(images, rng))
+        if r.noise:
+            deviation = uniform(count, 0, r.noise, rng)
+            images = intensity.apply_noise(images, deviation, _normal(images, rng))
+        return images
+
+
+def _normal(images: Tensor, rng: torch.Generator) -> Tensor:
+    return torch.randn(images.shape, generator=rng, device=rng.device)

@@ -87,7 +87,7 @@ def load_checkpoint(place: str | Path, *, channels: int | None = None) -> Checkp
 
     Args:
         place: The folder, or the safetensors file in it.
-        channels: Channels of the images at hand; weights of the first layer are averaged over
+        channels: Channels of the images at hand; weights of the first layer are summed over
             the old channels and shared among the new ones.
 
     Raises:
@@ -95,19 +95,27 @@ def load_checkpoint(place: str | Path, *, channels: int | None = None) -> Checkp
     """
     folder = Path(place)
     folder = folder.parent if folder.is_file() else folder
+    for name in (SIDECAR, WEIGHTS):
+        if not (folder / name).exists():
+            raise InputError(
+                f"{folder} holds no checkpoint ({name} is missing). "
+                "Give a folder that 'tassl pretrain' wrote."
+            )
     try:
-        facts = json.loads((folder / SIDECAR).read_text())
+        recipe = _read_recipe(json.loads((folder / SIDECAR).read_text()), folder)
         state = load_file(folder / WEIGHTS)
-    except FileNotFoundError as error:
+        if channels and channels != recipe.channels:
+            state, recipe = _change_channels(state, recipe, channels)
+        return _rebuild(state, recipe)
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0].rstrip(":.")
         raise InputError(
-            f"{folder} holds no checkpoint ({Path(error.filename).name} is missing). "
-            "Give a folder that 'tassl pretrain' wrote."
+            f"The checkpoint in {folder} is damaged ({type(error).__name__}: {reason}). "
+            "Copy it again, or pretrain anew."
         ) from None
-    except (ValueError, SafetensorError) as error:
-        raise InputError(f"The checkpoint in {folder} is damaged: {error}.") from None
-    recipe = _read_recipe(facts, folder)
-    if channels and channels != recipe.channels:
-        state, recipe = _change_channels(state, recipe, channels)
+
+
+def _rebuild(state: dict[str, Tensor], recipe: Recipe) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):
         encoder = build_encoder(recipe)
         decoder = Decoder(encoder) if recipe.decoder else None

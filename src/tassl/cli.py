@@ -124,6 +124,7 @@ def index(
     own_splits: OwnSplits = False,
 ) -> None:
     """Say how a file or folder is understood: images, subjects, labels, splits."""
+    from tassl.data.files import write_atomically
     from tassl.data.layouts import index as index_data
 
     manifest = index_data(data, layout=layout, subject=subject, own_splits=own_splits)
@@ -131,8 +132,11 @@ def index(
     if out:
         if out.exists():
             raise OptionError(f"{out} exists. Choose another --out.")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        manifest.table.to_parquet(out, index=False)
+        try:
+            write_atomically(out, lambda draft: manifest.table.to_parquet(draft, index=False))
+        except OSError as error:
+            problem = f"{out} cannot be written ({error.strerror}). Choose another --out."
+            raise OptionError(problem) from None
         typer.echo(f"written  {out}")
 
 
@@ -307,3 +311,7 @@ def _show(outcome: Outcome) -> None:
     console.print(table)
     console.print(outcome.verdict["sentence"], style="bold", markup=False)
     console.print(f"Report: {outcome.report}", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

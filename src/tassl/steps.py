@@ -156,7 +156,7 @@ def adapt(
         **choices: As for `run`.
     """
     places = {"checkpoint": str(checkpoint)} if checkpoint else {}
-    budgets = (labels,) if labels else ()
+    budgets = () if labels is None else (labels,)
     study = make_study(
         data, modality=modality, task=task, checkpoints=places, budgets=budgets, draws=1, **choices
     )

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from tassl.adaptation import Tuning, embed_rows, fit_head, predict_rows
 from tassl.checkpoint import Recipe, build_encoder, load_checkpoint
-from tassl.data.files import write_atomically
+from tassl.data.files import write_arrays, write_atomically, write_json
 from tassl.data.tensors import Tensors
 from tassl.evaluation.metrics import METRICS, dice_of_masks
 from tassl.evaluation.protocol import Protocol
@@ -81,8 +81,9 @@ def list_arms(task: str, methods: Sequence[str]) -> list[Arm]:
 def default_tuning(task: str, dims: int) -> Tuning:
     """Steps and batch that fit a small machine, the same for every arm."""
     if task == "segmentation":
-        batch = 16 if dims == 2 else 2
-        return Tuning(fewest_steps=100, most_steps=300, passes=10, batch=batch)
+        if dims == 3:
+            return Tuning(fewest_steps=150, most_steps=200, passes=4, batch=4)
+        return Tuning(fewest_steps=100, most_steps=300, passes=10, batch=16)
     return Tuning(fewest_steps=100, most_steps=400, passes=25, batch=32 if dims == 2 else 8)
 
 
@@ -239,8 +240,7 @@ def _train_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning, folder: P
         masks = np.concatenate([p.argmax(1).numpy() for p in _predictions(bench, head, bench.test)])
         ids = bench.tensors.store.table.id.to_numpy()[bench.test].astype(str)
         file = prediction_file(folder, arm, subset).with_suffix(".npz")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(file, ids=ids, masks=masks.astype(np.uint8))
+        write_arrays(file, {"ids": ids, "masks": masks.astype(np.uint8)})
     _keep(_predict(bench, head, bench.test), arm, subset, folder)
     return name
 
@@ -259,7 +259,7 @@ def _try_rate(bench: Bench, arm: Arm, subsets: Sequence[Subset], rate: float, fo
         table = _predict(bench, head, bench.val)
         score = float(METRICS[metric].score(table, np.ones((1, len(table))))[0])
         facts = {"rate": rate, "budget": subset.budget, "score": score}
-        write_atomically(file, lambda draft: draft.write_text(json.dumps(facts)))
+        write_json(file, facts)
     return f"{arm.name}, learning rate {rate:g}"
 
 
@@ -274,7 +274,7 @@ def _choose_rate(bench: Bench, arm: Arm, folder: Path) -> Tuning:
         "validation": {f"{t['rate']:g}": t["score"] for t in tried},
     }
     file = folder / "tuning" / f"{slug(arm)}.json"
-    write_atomically(file, lambda draft: draft.write_text(json.dumps(facts, indent=1)))
+    write_json(file, facts)
     return replace(bench.tuning, learning_rate=best["rate"])
 
 

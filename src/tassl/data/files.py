@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 def write_atomically(file: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` make a draft, then move it into place; its folder is made if need be."""
@@ -15,6 +17,16 @@ def write_atomically(file: Path, write: Callable[[Path], Any]) -> None:
     draft = file.with_name(f"{file.name}.{os.getpid()}.part")
     write(draft)
     os.replace(draft, file)
+
+
+def write_arrays(file: Path, arrays: dict[str, Any]) -> None:
+    """Write arrays as compressed npz, whole or not at all."""
+
+    def save(draft: Path) -> None:
+        with draft.open("wb") as target:  # numpy would add .npz to a name
+            np.savez_compressed(target, **arrays)
+
+    write_atomically(file, save)
 
 
 def write_text(file: Path, text: str) -> None:

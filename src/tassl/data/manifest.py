@@ -89,7 +89,7 @@ def rename_subjects(manifest: Manifest, pattern: str) -> Manifest:
         pattern: Regular expression with one group, searched in the `file` column.
 
     Raises:
-        OptionError: The pattern is not valid, has not one group, or misses a file.
+        OptionError: The pattern is not valid, has not one group, or finds nothing in a file.
     """
     try:
         compiled = re.compile(pattern)
@@ -100,11 +100,10 @@ def rename_subjects(manifest: Manifest, pattern: str) -> Manifest:
             f"--subject {pattern!r} has {compiled.groups} groups; give exactly one, "
             r"as in 'patient(\d+)_'."
         )
-    found = manifest.table.file.map(lambda name: compiled.search(name))
-    if found.isna().any():
-        missed = manifest.table.file[found.isna()].iloc[0]
-        raise OptionError(f"--subject {pattern!r} finds nothing in {missed!r}: widen the pattern.")
-    subjects = found.map(lambda match: match.group(1))
+    subjects = [(match := compiled.search(name)) and match[1] for name in manifest.table.file]
+    for name, found in zip(manifest.table.file, subjects, strict=True):
+        if not found:
+            raise OptionError(f"--subject {pattern!r} finds nothing in {name!r}: widen it.")
     return replace(manifest, table=manifest.table.assign(subject=subjects))
 
 
@@ -127,9 +126,9 @@ def check_manifest(manifest: Manifest) -> Manifest:
     sides = table[table.split != ""].groupby("subject").split.nunique()
     crossing = sorted(sides.index[sides > 1])
     if crossing:
-        shown = ", ".join(map(str, crossing[:10])) + (" ..." if len(crossing) > 10 else "")
+        more = f" and {len(crossing) - 10} more" if len(crossing) > 10 else ""
         raise LeakError(
-            f"{len(crossing)} subjects stand on both sides of the given split: {shown}. "
+            f"Subjects on both sides of the given split: {', '.join(crossing[:10])}{more}. "
             "Move each to one side, or use --own-splits to split anew by subject."
         )
     return manifest

@@ -38,7 +38,8 @@ def read_picture(file: Path, array: str = "", item: int = -1) -> Picture:
     """
     try:
         if file.suffix == ".npz":
-            return _check(_from_array(_load_array(str(file), array)[item]))
+            arrays = _load_array(str(file), array, file.stat().st_mtime_ns)
+            return _check(_from_array(arrays[item]))
         if file.name.endswith((".nii", ".nii.gz")):
             return _check(_from_nifti(file))
         return _check(_from_photo(file))
@@ -71,7 +72,8 @@ def _check(picture: Picture) -> Picture:
 
 
 @lru_cache(maxsize=4)
-def _load_array(file: str, array: str) -> np.ndarray:
+def _load_array(file: str, array: str, changed: int) -> np.ndarray:
+    """Read once for all its images, and anew when the file has changed."""
     with np.load(file, allow_pickle=False) as archive:
         return archive[array]
 

@@ -37,7 +37,7 @@ class Store:
         set_aside: Files that could not be read.
         layout: How the data lay on disk.
         notes: What a person should know of how they were understood.
-        digest: Hash of all pixels and labels.
+        digest: Hash of all pixels, labels and masks.
     """
 
     folder: Path
@@ -88,7 +88,7 @@ def build_store(
         InputError: No image can be read, or images of different dimensions are mixed.
     """
     usable, shapes, spacings, values, set_aside = [], [], [], set(), list(manifest.set_aside)
-    digests, channels = [], 1
+    digests, traces, channels = [], [], 1
     for number, row in _rows(manifest.table):
         try:
             picture, mask = _read_row(manifest.root, row)
@@ -99,6 +99,7 @@ def build_store(
             shapes.append(picture.pixels.shape[1:])
             spacings.append(picture.spacing)
             digests.append(_hash(picture.pixels))
+            traces.append(_hash(mask.pixels) if mask else "")
             channels = max(channels, len(picture.pixels))
             if mask is not None:
                 values.update(np.unique(mask.pixels).tolist())
@@ -123,7 +124,7 @@ def build_store(
         "set_aside": [asdict(item) for item in set_aside],
         "layout": manifest.layout,
         "notes": [*manifest.notes, *_scale_note(shapes, spacings, grid)],
-        "digest": _hash_table(table, digests),
+        "digest": _hash_table(table, traces),
     }
     (draft / "store.json").write_text(json.dumps(facts, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
@@ -233,6 +234,7 @@ def _hash(pixels: np.ndarray) -> str:
     return hashlib.sha256(head + np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
 
 
-def _hash_table(table: pd.DataFrame, digests: list[str]) -> str:
-    rows = zip(table.id, table.subject, table.split, table.label, digests, strict=True)
+def _hash_table(table: pd.DataFrame, traces: list[str]) -> str:
+    kept = table[["id", "subject", "split", "label", "digest"]]
+    rows = zip(*(kept[name] for name in kept), traces, strict=True)
     return hashlib.sha256(repr(list(rows)).encode()).hexdigest()[:16]

@@ -23,7 +23,7 @@ class Protocol:
 
     name: str = "tassl-1-draft"
     budgets: tuple[int, ...] = (5, 10, 25, 100)
-    draws: int = 3
+    draws: int = 4
     val_share: float = 0.1
     test_share: float = 0.25
     rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)

@@ -35,7 +35,8 @@ def draw_splits(table: pd.DataFrame, val: float, test: float, seed: int) -> np.n
     """Assign every row to "train", "val" or "test"; given splits are kept.
 
     Args:
-        table: Columns subject, split, label.
+        table: Columns subject, split, label, masked; an even share of each label, with and
+            without a mask, goes to each side.
         val: Share of subjects for validation, where the data set gives none.
         test: Share of subjects for testing, where the data set gives none.
         seed: Of the draw.
@@ -49,9 +50,8 @@ def draw_splits(table: pd.DataFrame, val: float, test: float, seed: int) -> np.n
         if (split == side).any():
             continue
         pool = table.iloc[np.flatnonzero(split == "train")]
-        chosen = _take_share(
-            subject_strata(pool), share, np.random.default_rng((seed, share > val))
-        )
+        strata = subject_strata(pool.assign(label=2 * pool.label + pool.masked))
+        chosen = _take_share(strata, share, np.random.default_rng((seed, share > val)))
         split[(split == "train") & table.subject.isin(chosen).to_numpy()] = side
     for side in ("train", "val", "test"):
         if not (split == side).any():
@@ -89,7 +89,7 @@ def draw_subsets(
     if not stratified:
         strata[:] = 0
     sizes = strata.value_counts()
-    kept = [b for b in sorted(budgets) if b < int(sizes.max())]
+    kept = [b for b in sorted(set(budgets)) if b < int(sizes.max())]
     subsets = []
     for draw in range(draws):
         rng = np.random.default_rng((seed, draw, 1))

@@ -83,24 +83,43 @@ def score_draws(tables: Sequence[pd.DataFrame], metric: str, weights: np.ndarray
     )
 
 
-def estimate(scores: Scores, confidence: float) -> Estimate:
-    """Mean over draws, with an interval from the variation of subjects and of draws."""
+def estimate(scores: Scores, confidence: float, like: Sequence[Scores] = ()) -> Estimate:
+    """Mean over draws, with an interval from the variation of subjects and of draws.
+
+    A few draws tell their own variation badly, and a lucky low value would make a verdict. The
+    variation between draws is therefore at least the average one of `like`.
+
+    Args:
+        scores: What to estimate.
+        confidence: Level of the interval.
+        like: Scores whose draws vary for the same reasons (the other arms of the budget).
+    """
     draws = len(scores.observed)
-    by_subject = float(np.nanvar(np.nanmean(scores.resampled, axis=1), ddof=1))
-    by_draw = float(np.var(scores.observed, ddof=1)) / draws if draws > 1 else 0.0
-    error = np.sqrt(by_subject + by_draw)
+    by_subject = float(np.nanvar(scores.resampled.mean(axis=1), ddof=1))
+    by_draw, draw_freedom = _draw_variance(scores, like)
+    error = np.sqrt(by_subject + by_draw / draws)
     value = float(scores.observed.mean())
     if error == 0:
-        return Estimate(value, value, value, 1.0 if value == 0 else 0.0, 0.0)
-    freedom = (by_subject + by_draw) ** 2 / (
-        by_subject**2 / max(1, scores.subjects - 1) + by_draw**2 / max(1, draws - 1)
-    )
+        certain = value != 0 and scores.subjects > 1
+        return Estimate(value, value, value, 0.0 if certain else 1.0, 0.0)
+    parts = by_subject**2 / max(1, scores.subjects - 1) + (by_draw / draws) ** 2 / draw_freedom
+    freedom = error**4 / parts
     reach = float(stats.t.ppf(0.5 + confidence / 2, freedom))
     power = float(stats.t.ppf(POWER, freedom))
     p = float(2 * stats.t.sf(abs(value) / error, freedom))
     return Estimate(
         value, value - reach * error, value + reach * error, p, float((reach + power) * error)
     )
+
+
+def _draw_variance(scores: Scores, like: Sequence[Scores]) -> tuple[float, int]:
+    """Variance of a single draw and its degrees of freedom."""
+    draws = len(scores.observed)
+    if draws < 2:
+        return 0.0, 1
+    own = float(np.var(scores.observed, ddof=1))
+    pooled = float(np.mean([np.var(other.observed, ddof=1) for other in like])) if like else 0.0
+    return max(own, pooled), (draws - 1) * max(1, len(like))
 
 
 def adjust_holm(values: Sequence[float]) -> np.ndarray:

@@ -11,6 +11,7 @@ import pandas as pd
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import (
+    POWER,
     Estimate,
     Scores,
     adjust_holm,
@@ -88,12 +89,14 @@ def compare(
     """
     budgets = list(dict.fromkeys(budget for _, budget, _ in scores))
     baselines = [arm.name for arm in arms if not arm.method]
+    pretrained = [arm.name for arm in arms if arm.method]
     drafts: list[tuple[str, str, str, Estimate]] = []
     for budget in budgets:
-        best = max(baselines, key=lambda name: scores[name, budget, metric].observed.mean())
-        for arm in (arm for arm in arms if arm.method):
-            paired = scores[arm.name, budget, metric].minus(scores[best, budget, metric])
-            drafts.append((budget, arm.name, best, estimate(paired, protocol.confidence)))
+        here = {arm.name: scores[arm.name, budget, metric] for arm in arms}
+        best = max(baselines, key=lambda name: here[name].observed.mean())
+        pairs = [here[name].minus(here[best]) for name in pretrained]
+        for name, pair in zip(pretrained, pairs, strict=True):
+            drafts.append((budget, name, best, estimate(pair, protocol.confidence, pairs)))
     picked = [d.p * (len(baselines) if d.value < 0 else 1) for *_, d in drafts]
     return [
         Finding(budget, arm, best, gap, float(p), _word(gap, p, protocol.alpha))
@@ -134,7 +137,7 @@ def tabulate(
 def conclude(
     findings: Sequence[Finding], metric: str, unit: str, subjects: int
 ) -> dict[str, object]:
-    """The verdict: one entry per budget and one sentence."""
+    """The verdict: one entry per budget, and all of it in words under "sentence"."""
     budgets = []
     for budget in dict.fromkeys(finding.budget for finding in findings):
         here = [finding for finding in findings if finding.budget == budget]
@@ -143,7 +146,7 @@ def conclude(
         budgets.append(asdict(shown))
     caution = ""
     if subjects < FEWEST_SUBJECTS:
-        caution = f" {subjects} test subjects cannot support a claim; find more."
+        caution = f" Only {_count(subjects, 'test subjects')}: too few to support a claim."
     return {
         "sentence": _sentence(budgets, METRICS[metric].title, unit) + caution,
         "budgets": budgets,
@@ -153,9 +156,9 @@ def conclude(
 
 
 def _word(difference: Estimate, p: float, alpha: float) -> str:
-    if p >= alpha:
-        return NO_EVIDENCE
-    return HELPS if difference.value > 0 else HURTS
+    if p < alpha:
+        return HELPS if difference.value > 0 else HURTS
+    return NO_EVIDENCE
 
 
 def _overall(words: Sequence[str]) -> str:
@@ -185,28 +188,33 @@ def _sentence(budgets: Sequence[dict], metric: str, unit: str) -> str:
         if here:
             most = max(here, key=lambda b: abs(b["difference"]["value"]))
             gap = most["difference"]
+            where = f", most with {_labels([most], unit)}" if len(here) > 1 else ""
             parts.append(
-                f"pretraining {word} at {_labels(here, unit)}: {most['arm']} against "
+                f"Pretraining {word} with {_labels(here, unit)}{where}: {most['arm']} against "
                 f"{most['reference']}, {gap['value']:+.3f} {metric} "
-                f"[{gap['low']:+.3f}, {gap['high']:+.3f}] at {_labels([most], unit)}"
+                f"[{gap['low']:+.3f}, {gap['high']:+.3f}]."
             )
     silent = [b for b in budgets if b["verdict"] == NO_EVIDENCE]
     if silent:
         limit = np.median([b["difference"]["detectable"] for b in silent])
         parts.append(
-            f"no evidence of a difference at {_labels(silent, unit)} "
-            f"(a true difference of {limit:.3f} {metric} would have been found)"
+            f"No evidence of a difference with {_labels(silent, unit)} "
+            f"(one of {limit:.3f} {metric} would have been found with {POWER:.0%} power)."
         )
     if all(b["verdict"] != HELPS for b in budgets):
-        parts.append("on this evidence, do not pretrain")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+        parts.append("On this evidence, do not pretrain.")
+    return " ".join(parts)
 
 
 def _labels(budgets: Sequence[dict], unit: str) -> str:
     numbers = [b["budget"] for b in budgets if b["budget"] != "all"]
-    counted = [f"{_join(numbers)} {unit}"] if numbers else []
+    counted = [_count(_join(numbers), unit)] if numbers else []
     return " and ".join(counted + ["all labels"] * (len(numbers) < len(budgets)))
+
+
+def _count(number: object, unit: str) -> str:
+    """A number of subjects with its unit, as in "1 subject per class"."""
+    return f"{number} {unit.replace('subjects', 'subject') if str(number) == '1' else unit}"
 
 
 def _join(names: Sequence[str]) -> str:

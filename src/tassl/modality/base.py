@@ -130,8 +130,7 @@ class ModalityProfile:
         except TypeError:
             unknown = sorted(set(changes) - set(asdict(Augmentation())))
             raise UnknownName("operation", unknown[0], asdict(Augmentation())) from None
-        if not 0 < chosen.crop <= 1:
-            raise OptionError(f"crop is {chosen.crop}; wanted a share of the area in (0, 1].")
+        _check_strengths(chosen)
         for name in chosen.active():
             if name in self.banned and name not in allow:
                 ban = self.banned[name]
@@ -142,9 +141,18 @@ class ModalityProfile:
         return chosen
 
 
+def _check_strengths(ranges: Augmentation) -> None:
+    if not 0 < ranges.crop <= 1:
+        raise OptionError(f"crop is {ranges.crop}; wanted a share of the area in (0, 1].")
+    for name, value in asdict(ranges).items():
+        most = 1 if name.startswith("flip") else float("inf")
+        if not 0 <= value <= most:
+            raise OptionError(f"{name} is {value}; wanted zero or more, a flip at most 1.")
+
+
 def clip_percentiles(pixels: np.ndarray, low: float = 0.5, high: float = 99.5) -> np.ndarray:
     """Clip to two percentiles of the image and scale to [0, 1]."""
-    bottom, top = np.percentile(pixels, (low, high))
+    bottom, top = map(float, np.percentile(pixels, (low, high)))
     return (np.clip(pixels, bottom, top) - bottom) / max(top - bottom, 1e-6)
 
 

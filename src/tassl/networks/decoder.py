@@ -21,28 +21,25 @@ class Decoder(nn.Module):
         super().__init__()
         widths = encoder.widths
         self.mode = "bilinear" if encoder.dims == 2 else "trilinear"
-        self.joins = nn.ModuleList(
-            ResidualBlock(encoder.dims, coarse + fine, fine)
-            for coarse, fine in zip(widths[:0:-1], widths[-2::-1], strict=True)
-        )
-        self.width = widths[0] if encoder.strides[0] == 1 else max(16, widths[0] // 2)
-        self.last = (
-            None
-            if encoder.strides[0] == 1
-            else nn.Sequential(
-                convolve(encoder.dims, widths[0] + encoder.channels, self.width),
-                nn.ReLU(inplace=True),
-            )
-        )
+        steps = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.narrows = nn.ModuleList(convolve(encoder.dims, c, f, 1) for c, f in steps)
+        self.joins = nn.ModuleList(ResidualBlock(encoder.dims, 2 * f, f) for _, f in steps)
+        self.width = widths[0]
+        self.last = None
+        if encoder.strides[0] > 1:
+            self.width = max(16, widths[0] // 2)
+            self.narrow = convolve(encoder.dims, widths[0], self.width, 1)
+            block = convolve(encoder.dims, self.width + encoder.channels, self.width)
+            self.last = nn.Sequential(block, nn.ReLU(inplace=True))
 
     def forward(self, maps: list[Tensor], images: Tensor) -> Tensor:
         """Pyramid and images (batch, channel, *space) to (batch, width, *space)."""
         current = maps[-1]
-        for join, finer in zip(self.joins, maps[-2::-1], strict=True):
-            current = join(torch.cat([self._resize(current, finer), finer], 1))
+        for narrow, join, finer in zip(self.narrows, self.joins, maps[-2::-1], strict=True):
+            current = join(torch.cat([self._resize(narrow(current), finer), finer], 1))
         if self.last is None:
             return current
-        current = self._resize(current, images)
+        current = self._resize(self.narrow(current), images)
         return self.last(torch.cat([current, images.to(current.dtype)], 1))
 
     def _resize(self, maps: Tensor, like: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tassl.checkpoint import load_checkpoint
 from tassl.errors import OptionError
 from tassl.evaluation.protocol import Protocol
 from tassl.heads import HEADS
@@ -63,10 +64,11 @@ class Study:
     protocol: Protocol = field(default_factory=Protocol)
 
     def check(self) -> None:
-        """Refuse unknown names and impossible numbers, before anything is read.
+        """Refuse unknown names, impossible numbers and bad checkpoints, before data are read.
 
         Raises:
             OptionError: With what came, what was wanted and what to do.
+            InputError: A checkpoint cannot be loaded.
         """
         look_up(MODALITIES, self.modality, "modality").load().augmentation(
             self.chosen_locality, allow=self.allow, **self.augment
@@ -76,7 +78,7 @@ class Study:
         look_up(NETWORKS, self.chosen_network, "network")
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
-            "draws": self.protocol.draws, "budget": min(self.protocol.budgets, default=1),
+            "draws": self.protocol.draws, "budgets": min(self.protocol.budgets, default=1),
         }  # fmt: skip
         for name, value in numbers.items():
             least = 8 if name == "size" else 1
@@ -84,6 +86,8 @@ class Study:
                 raise OptionError(f"--{name} is {value}; wanted {least} or more.")
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
+        for place in self.checkpoints.values():
+            load_checkpoint(place)
 
     @property
     def chosen_locality(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from tassl.data.files import write_text
 from tassl.errors import RunFolderError
 
 STUDY, VERDICT = "study.yaml", "verdict.json"
+PREPARED = (STUDY, "environment.json", "audit.json", "advice.json", "store")
 
 
 def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:
     """Make a run folder, or take up one that the same study left unfinished.
+
+    A folder that holds prepared data and nothing else, as bad data or a wrong task leave it, is
+    given to the new study.
 
     Args:
         folder: Where the run goes.
@@ -29,8 +34,11 @@ def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:
     file = folder / STUDY
     try:
         if file.exists():
-            _check_same(folder, facts)
-            return True
+            changed = _changes(file, facts)
+            if not changed or not _holds_only_data(folder):
+                _check_unfinished(folder, changed)
+                return True
+            _clear(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunFolderError(
                 f"{folder} exists and holds no run of tassl. Choose an empty --out."
@@ -44,9 +52,27 @@ def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:
     return False
 
 
-def _check_same(folder: Path, facts: dict[str, Any]) -> None:
-    known = yaml.safe_load((folder / STUDY).read_text()) or {}
-    changed = sorted(key for key in facts if known.get(key) != facts[key])
+def _changes(file: Path, facts: dict[str, Any]) -> list[str]:
+    """Choices in which the study of the folder is another."""
+    try:
+        known = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        known = None
+    if not isinstance(known, dict) or not {"data", "modality", "task"} <= known.keys():
+        raise RunFolderError(f"{file} is no study of tassl. Choose another --out.")
+    return sorted(key for key in facts if known.get(key) != facts[key])
+
+
+def _holds_only_data(folder: Path) -> bool:
+    return all(place.name in PREPARED for place in folder.iterdir())
+
+
+def _clear(folder: Path) -> None:
+    for place in folder.iterdir():
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+
+
+def _check_unfinished(folder: Path, changed: list[str]) -> None:
     if changed:
         raise RunFolderError(
             f"{folder} holds a run with another {', '.join(changed)}. Choose another --out."

@@ -106,12 +106,12 @@ def check_task(prepared: Prepared, task: str) -> int:
         Number of classes, background included for segmentation.
 
     Raises:
-        InputError: No labels of this kind, one class only, or a side without a class.
+        InputError: No labels of this kind, one class only, or a side without labels or a class.
     """
     table = prepared.store.table
     dense = HEADS[task].load().dense
+    wanted, other = ("masks", "classification") if dense else ("class labels", "segmentation")
     if not (table.masked.any() if dense else (table.label >= 0).any()):
-        wanted, other = ("masks", "classification") if dense else ("class labels", "segmentation")
         held = "neither"
         if table.masked.any() or (table.label >= 0).any():
             held = "masks" if table.masked.any() else "class labels"
@@ -119,20 +119,21 @@ def check_task(prepared: Prepared, task: str) -> int:
             f"{task} needs {wanted}; these data hold {held}. "
             + (f"Use --task {other}." if held != "neither" else "Add labels.")
         )
+    for side in SPLITS:
+        if not len(labelled_rows(prepared, task, side)):
+            raise InputError(f"No {side} image has {wanted}. Add some, or use --own-splits.")
     if dense:
         return max(2, len(prepared.store.mask_values))
-    classes = sorted(set(table.label[table.label >= 0]))
+    classes = list(prepared.store.classes)
     if len(classes) < 2:
-        raise InputError(
-            f"All labels are of one class ({prepared.store.classes[0]}); classification needs two."
-        )
+        raise InputError(f"All labels are of one class ({classes[0]}); classification needs two.")
     for side in ("train", "test"):
         present = set(table.label.to_numpy()[labelled_rows(prepared, task, side)])
-        if missing := [prepared.store.classes[c] for c in classes if c not in present]:
+        if missing := [name for c, name in enumerate(classes) if c not in present]:
             raise InputError(
                 f"No {side} image is of class {missing[0]}. Add some, or use --own-splits."
             )
-    return len(prepared.store.classes)
+    return len(classes)
 
 
 def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:

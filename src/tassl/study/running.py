@@ -32,7 +32,7 @@ from tassl.study.configuration import Study
 from tassl.study.folder import VERDICT, claim_folder
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import Prepared, audit_facts, check_task, labelled_rows, prepare
-from tassl.transforms.augment import Augment
+from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
     Bench,
     count_work,
@@ -201,7 +201,9 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         target=target,
         test=labelled_rows(prepared, study.task, "test"),
         val=labelled_rows(prepared, study.task, "val"),
-        augment=Augment(_views(study, prepared).mild()),
+        augment=Augment(
+            _views(study, prepared).mild(), patch_of(store.grid.shape) if dense else None
+        ),
         recipe=prepared.recipe,
         checkpoints=checkpoints,
         tuning=tuning,

@@ -15,26 +15,29 @@ class Augment:
 
     Args:
         ranges: Strength of each operation; operations at zero cost nothing.
+        patch: Pixels of a view that is a window of the image; the whole size unless given.
     """
 
-    def __init__(self, ranges: Augmentation) -> None:
+    def __init__(self, ranges: Augmentation, patch: tuple[int, ...] | None = None) -> None:
         self.ranges = ranges
+        self.patch = patch
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Return one view per image, (batch, channel, *space) as given."""
-        return self.intensity(self.geometry(images, rng), rng)
-
-    def geometry(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Crop, rotate and flip in one resampling."""
-        affine = geometry.draw_affine(self.ranges, len(images), tuple(images.shape[2:]), rng)
-        return geometry.apply_affine(images, affine)
+        """Return one view per image, (batch, channel, *patch)."""
+        affine = self._affine(images, rng)
+        return self.intensity(geometry.apply_affine(images, affine, patch=self.patch), rng)
 
     def paired(self, images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augment images and move their masks (batch, *space) along with them."""
-        affine = geometry.draw_affine(self.ranges, len(images), tuple(images.shape[2:]), rng)
-        moved = geometry.apply_affine(masks[:, None].float(), affine, nearest=True)
-        images = self.intensity(geometry.apply_affine(images, affine), rng)
+        affine = self._affine(images, rng)
+        layer = masks[:, None].float()
+        moved = geometry.apply_affine(layer, affine, patch=self.patch, nearest=True)
+        images = self.intensity(geometry.apply_affine(images, affine, patch=self.patch), rng)
         return images, moved[:, 0].to(masks.dtype)
+
+    def _affine(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        space = tuple(images.shape[2:])
+        return geometry.draw_affine(self.ranges, len(images), space, rng, self.patch)
 
     def intensity(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Change intensities by the operations that are switched on."""
@@ -61,3 +64,8 @@ class Augment:
 
 def _normal(images: Tensor, rng: torch.Generator) -> Tensor:
     return torch.randn(images.shape, generator=rng, device=rng.device)
+
+
+def patch_of(space: tuple[int, ...], side: int = 32) -> tuple[int, ...] | None:
+    """The window that volumes are trained on, at most 32 voxels a side; none for 2D images."""
+    return tuple(min(side, size) for size in space) if len(space) == 3 else None

@@ -13,7 +13,11 @@ from tassl.transforms.draws import sign, uniform
 
 
 def draw_affine(
-    ranges: Augmentation, batch: int, space: tuple[int, ...], rng: torch.Generator
+    ranges: Augmentation,
+    batch: int,
+    space: tuple[int, ...],
+    rng: torch.Generator,
+    patch: tuple[int, ...] | None = None,
 ) -> Tensor:
     """Draw one affine map per image, as torch's `affine_grid` wants it.
 
@@ -22,29 +26,46 @@ def draw_affine(
         batch: Number of images.
         space: Pixels along each axis; rotations keep their angles in pixels.
         rng: Source of the random numbers.
+        patch: Pixels of the view, where it is a window at about the image's own resolution
+            (then `crop` bounds the zoom); else the view has the image's size.
 
     Returns:
         (batch, dims, dims + 1), axes in torch's order: last axis of the image first.
     """
     dims = len(space)
-    area = uniform(batch, ranges.crop, 1.0, rng)
-    scale = area ** (1.0 / dims)
+    least = ranges.crop ** (1.0 / dims)
+    if patch is None:
+        zoom = uniform(batch, ranges.crop, 1.0, rng) ** (1.0 / dims)
+    else:
+        zoom = least ** uniform(batch, -0.5, 0.5, rng)
     turns = _rotations(ranges.rotate_degrees, batch, dims, rng)
     lr, ud = _flip_axes(dims)
     flips = torch.ones(batch, dims, device=rng.device)
     flips[:, lr] = sign(batch, ranges.flip_lr, rng)
     flips[:, ud] = sign(batch, ranges.flip_ud, rng)
     size = torch.tensor(space[::-1], dtype=torch.float32, device=rng.device)
-    matrix = turns * size[None, None, :] / size[None, :, None]
-    matrix = matrix * (scale[:, None] * flips)[:, None, :]
-    room = 1.0 - scale[:, None]
+    view = torch.tensor((patch or space)[::-1], dtype=torch.float32, device=rng.device)
+    extent = zoom[:, None] * view
+    matrix = turns * (extent * flips)[:, None, :] / size[:, None]
+    room = (1.0 - extent / size).clamp_min(0)
     shift = (torch.rand(batch, dims, generator=rng, device=rng.device) * 2 - 1) * room
     return torch.cat([matrix, shift[..., None]], dim=2)
 
 
-def apply_affine(images: Tensor, affine: Tensor, *, nearest: bool = False) -> Tensor:
-    """Resample (batch, channel, *space) under the maps; outside, the border is repeated."""
-    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+def apply_affine(
+    images: Tensor,
+    affine: Tensor,
+    *,
+    patch: tuple[int, ...] | None = None,
+    nearest: bool = False,
+) -> Tensor:
+    """Resample (batch, channel, *space) under the maps; outside, the border is repeated.
+
+    Returns:
+        (batch, channel, *patch), or the images' own size.
+    """
+    size = [*images.shape[:2], *(patch or images.shape[2:])]
+    grid = F.affine_grid(affine, size, align_corners=False)
     mode = "nearest" if nearest else "bilinear"
     return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False)
 

@@ -22,7 +22,7 @@ def apply_gamma(images: Tensor, exponent: Tensor) -> Tensor:
     low, high = flat.amin(1), flat.amax(1)
     span = per_image((high - low).clamp_min(1e-6), images)
     low = per_image(low, images)
-    return ((images - low) / span).clamp_min(1e-6) ** per_image(exponent, images) * span + low
+    return ((images - low) / span) ** per_image(exponent, images) * span + low
 
 
 def apply_noise(images: Tensor, deviation: Tensor, noise: Tensor) -> Tensor:

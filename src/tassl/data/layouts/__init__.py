@@ -45,6 +45,8 @@ def index(
     if not path.exists():
         raise InputError(f"{path} does not exist. Give a file or folder of images.")
     chosen = look_up(LAYOUTS, layout, "layout") if layout else recognise(path)
+    if not chosen.recognises(path):
+        raise InputError(f"{path} does not lie as layout {layout!r} wants: {chosen.WANTED}.")
     manifest = chosen.read(path)
     if subject:
         manifest = rename_subjects(manifest, subject)

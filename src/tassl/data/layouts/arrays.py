@@ -7,6 +7,7 @@ prefix of a split. Source of the MedMNIST form: Yang et al., Sci Data 2023, arXi
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from tassl.data.manifest import SPLITS, Manifest, make_table
 from tassl.errors import InputError
 
 PARTS = ("images", "labels", "subjects", "sites", "masks")
+DAMAGES = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError, TypeError)
+WANTED = "one npz file"
 
 
 def recognises(path: Path) -> bool:
@@ -29,7 +32,7 @@ def read(path: Path) -> Manifest:
         InputError: The file is damaged, holds no images, or its arrays disagree in length.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = set(archive.files)
             prefixes = [f"{split}_" for split in SPLITS if f"{split}_images" in names]
             if not prefixes and "images" in names:
@@ -38,7 +41,7 @@ def read(path: Path) -> Manifest:
                 {part: archive[prefix + part] for part in PARTS if prefix + part in names}
                 for prefix in prefixes
             ]
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
+    except DAMAGES as error:
         raise InputError(
             f"{path} cannot be read as npz ({error or type(error).__name__}): the file may be "
             "truncated. Fetch it again."
@@ -95,9 +98,8 @@ def _rows(path: Path, prefix: str, parts: dict[str, np.ndarray]) -> list[dict[st
 
 
 def _labels(path: Path, labels: np.ndarray) -> np.ndarray:
-    flat = labels.reshape(len(labels), -1)
-    if flat.shape[1] != 1:
+    if np.prod(labels.shape[1:]) != 1:
         raise InputError(f"{path}: labels have shape {labels.shape}; wanted one class per image.")
-    if not np.issubdtype(flat.dtype, np.integer):
-        raise InputError(f"{path}: labels are {flat.dtype}; wanted whole class numbers from 0.")
-    return flat[:, 0]
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"{path}: labels are {labels.dtype}; wanted whole class numbers from 0.")
+    return labels.reshape(-1)

@@ -1,15 +1,18 @@
 """One subfolder per class, with or without a folder per split above: `train/benign/1.png`.
 
-A file whose name ends in `_mask` is the segmentation of the file without that ending.
+A file whose name ends in `_mask` is the segmentation of the file without that ending; further
+masks of that image (`_mask_1`) are set aside.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from tassl.data.manifest import SPLITS, Manifest, make_table
+from tassl.data.manifest import SPLITS, Manifest, SetAside, make_table
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+WANTED = "one subfolder of pictures per class"
 
 
 def recognises(path: Path) -> bool:
@@ -21,14 +24,17 @@ def read(path: Path) -> Manifest:
     """Read the manifest of a folder per class."""
     folders = [(split, folder) for split, folder in _class_folders(path) if _pictures(folder)]
     classes = sorted({folder.name for _, folder in folders})
-    rows = []
+    rows, set_aside = [], []
     for split, folder in folders:
         files = {file.stem: file for file in _pictures(folder)}
-        for stem, file in files.items():
-            if stem.endswith("_mask") and stem.removesuffix("_mask") in files:
-                continue
+        for file in _pictures(folder):
             name = file.relative_to(path)
-            mask = files.get(f"{stem}_mask")
+            masked = re.sub(r"_mask(_\d+)?$", "", file.stem)
+            if masked != file.stem and masked in files:
+                if file.stem != f"{masked}_mask":
+                    set_aside.append(SetAside(str(name), "a further mask; wanted one per image"))
+                continue
+            mask = files.get(f"{file.stem}_mask")
             rows.append(
                 {
                     "id": str(name.with_suffix("")),
@@ -43,7 +49,8 @@ def read(path: Path) -> Manifest:
         "no subject ids: each image is taken for its own subject; "
         "use --subject REGEX if the file names hold them",
     )
-    return Manifest(path, "class-folders", make_table(rows), tuple(classes), notes)
+    table = make_table(rows)
+    return Manifest(path, "class-folders", table, tuple(classes), notes, tuple(set_aside))
 
 
 def _class_folders(path: Path) -> list[tuple[str, Path]]:

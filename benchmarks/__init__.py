@@ -1,0 +1,1 @@
+"""Measurements of speed and memory, outside the tests: `python -m benchmarks [NAME ...]`."""

@@ -1,0 +1,6 @@
+"""The one pretraining loop: a method, an encoder and unlabelled images in, a checkpoint out."""
+
+from tassl.pretraining.running import pretrain_method
+from tassl.pretraining.schedule import Schedule, default_schedule
+
+__all__ = ["Schedule", "default_schedule", "pretrain_method"]

@@ -1,0 +1,105 @@
+"""A pretext method as Lightning trains it, on batches that hang on seed and epoch only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tassl.data.tensors import Tensors
+from tassl.health import measure_features
+from tassl.methods.base import Batch, Method
+from tassl.optimisation import autocast, cosine_share
+from tassl.pretraining.schedule import Schedule
+from tassl.transforms.draws import seeded
+
+PROBED_IMAGES = {2: 256, 3: 48}
+
+
+class Learner(lightning.LightningModule):
+    """Lets a `Method` be trained by Lightning."""
+
+    def __init__(
+        self, method: Method, tensors: Tensors, rows: np.ndarray, schedule: Schedule
+    ) -> None:
+        super().__init__()
+        self.method, self.tensors, self.rows, self.schedule = method, tensors, rows, schedule
+        self.steps_per_epoch = max(1, len(rows) // schedule.batch)
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches in an order that depends on seed and epoch only."""
+        batches = _Batches(self.rows, self.schedule)
+        return DataLoader(_Rows(self.tensors), sampler=batches, batch_size=None)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a warm-up and a cosine, step by step."""
+        plan = self.schedule
+        optimizer = torch.optim.AdamW(
+            self.method.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+        )
+        total = self.steps_per_epoch * plan.epochs
+        rate = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: cosine_share(step, total, plan.warmup)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def batch_of(self, images: torch.Tensor, rows: torch.Tensor, *counters: int) -> Batch:
+        """A batch whose randomness hangs on the counters alone."""
+        rng = seeded(self.schedule.seed, *counters, device=images.device)
+        return Batch(images, rows, rng)
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
+        """Views in full precision, loss in the trainer's."""
+        images, rows = batch
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            views = self.method.views(self.batch_of(images, rows, self.current_epoch, number))
+        return self.method.loss(views)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Moving-average teachers follow."""
+        self.method.after_step()
+
+    @torch.no_grad()
+    def probe(self) -> tuple[float, float]:
+        """Spread and effective rank of the features of a fixed sample of images."""
+        count = PROBED_IMAGES[self.tensors.store.dims]
+        rows = self.rows[:: max(1, len(self.rows) // count)][:count]
+        size, parts = self.schedule.batch, []
+        with autocast():
+            for k in range(0, len(rows), size):
+                images = self.tensors.images(rows[k : k + size]).to(self.device)
+                parts.append(self.method.encoder(images))
+        return measure_features(torch.cat(parts))
+
+
+class _Rows(Dataset):
+    """Whole batches by their row numbers."""
+
+    def __init__(self, tensors: Tensors) -> None:
+        self.tensors = tensors
+
+    def __getitem__(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.tensors.images(rows), torch.from_numpy(rows)
+
+
+class _Batches(Sampler):
+    """Row numbers of each batch, shuffled by seed and epoch; a last part batch is dropped."""
+
+    def __init__(self, rows: np.ndarray, schedule: Schedule) -> None:
+        self.rows, self.schedule, self.epoch = rows, schedule, 0
+
+    def __len__(self) -> int:
+        return max(1, len(self.rows) // self.schedule.batch)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        order = np.random.default_rng((self.schedule.seed, self.epoch)).permutation(self.rows)
+        for k in range(len(self)):
+            yield np.sort(order[k * self.schedule.batch : (k + 1) * self.schedule.batch])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, also after a resume."""
+        self.epoch = epoch

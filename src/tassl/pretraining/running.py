@@ -1,0 +1,139 @@
+"""Pretrain one method and write its folder; resume where that is possible."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+
+from tassl.checkpoint import Checkpoint, Recipe, build_encoder, load_checkpoint, save_checkpoint
+from tassl.data.files import write_arrays
+from tassl.data.tensors import Tensors
+from tassl.errors import OptionError
+from tassl.health import Epoch
+from tassl.methods import METHODS
+from tassl.modality.base import Augmentation, ModalityProfile
+from tassl.optimisation import precision
+from tassl.pretraining.history import RESUME, History, write_history
+from tassl.pretraining.learner import Learner
+from tassl.pretraining.schedule import Schedule
+from tassl.registry import look_up
+from tassl.transforms.augment import Augment, patch_of
+
+PICTURED_IMAGES = 6
+EXAMPLES = "examples.npz"
+
+
+def pretrain_method(
+    tensors: Tensors,
+    rows: np.ndarray,
+    *,
+    method: str,
+    recipe: Recipe,
+    profile: ModalityProfile,
+    views: Augmentation,
+    schedule: Schedule,
+    folder: Path,
+    on_epoch: Callable[[Epoch], None] = lambda line: None,
+) -> Checkpoint:
+    """Pretrain one method and write its folder; resume or return at once where that is possible.
+
+    Args:
+        tensors: The images.
+        rows: Rows to train on; never those of test subjects.
+        method: Key in `METHODS`.
+        recipe: Network and image facts; method and training are filled in here.
+        profile: The modality, for masking defaults.
+        views: Strong augmentation ranges; methods that want mild views get them milder.
+        schedule: Epochs, batch, rates and seed.
+        folder: Gets checkpoint, history.csv, health.json and examples.npz.
+        on_epoch: Called after each epoch.
+
+    Raises:
+        OptionError: The batch is below what the method needs, or there are too few images.
+    """
+    card = look_up(METHODS, method, "method")
+    if (folder / "checkpoint.json").exists():
+        return load_checkpoint(folder)
+    if len(rows) < max(2, card.smallest_batch) or schedule.batch < card.smallest_batch:
+        raise OptionError(
+            f"{card.title} needs at least {max(2, card.smallest_batch)} images in a batch; "
+            f"{len(rows)} images at batch {schedule.batch} came. Give more images or use 'mae'."
+        )
+    torch.manual_seed(schedule.seed)
+    encoder = build_encoder(recipe)
+    kind = card.load()
+    patch = patch_of(recipe.shape)
+    augment = Augment(views if card.strong_views else views.mild(), patch)
+    options = kind.fitting(profile.masking, patch or recipe.shape)
+    learner = Learner(kind(encoder, augment=augment, **options), tensors, rows, schedule)
+    folder.mkdir(parents=True, exist_ok=True)
+    history = _train(learner, folder, on_epoch)
+    write_history(folder, history)
+    _write_examples(folder, learner)
+    facts = asdict(schedule) | {"images": len(rows), "data": tensors.store.digest}
+    done = replace(
+        recipe,
+        method=method,
+        method_options=learner.method.options,
+        training=facts | {"precision": precision()},
+        decoder=learner.method.decoder is not None,
+    )
+    save_checkpoint(folder, learner.method.encoder, learner.method.decoder, done)
+    (folder / RESUME).unlink(missing_ok=True)
+    return load_checkpoint(folder)
+
+
+def _train(learner: Learner, folder: Path, on_epoch: Callable[[Epoch], None]) -> list[Epoch]:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    history = History(folder, on_epoch)
+    resume = folder / RESUME
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        trainer = lightning.Trainer(
+            max_epochs=learner.schedule.epochs,
+            precision=precision(),  # type: ignore[arg-type]
+            devices=1,
+            gradient_clip_val=1.0,
+            callbacks=[history],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        with _plain_interrupts():
+            trainer.fit(learner, ckpt_path=resume if resume.exists() else None)
+    learner.cpu()
+    return history.lines
+
+
+@contextmanager
+def _plain_interrupts() -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit and ignores every later one; undo both."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from None
+        raise
+
+
+@torch.no_grad()
+def _write_examples(folder: Path, learner: Learner) -> None:
+    """Pictures of what the pretext asks, for the report."""
+    method, rows = learner.method, learner.rows[:PICTURED_IMAGES]
+    images = learner.tensors.images(rows)
+    batch = learner.batch_of(images, torch.from_numpy(rows), -1)
+    shown = method.picture(method.views(batch))
+    pictures = {name: picture.float().numpy() for name, picture in shown.items()}
+    write_arrays(folder / EXAMPLES, {"image": images.numpy()} | pictures)

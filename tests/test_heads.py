@@ -1,0 +1,151 @@
+"""The contract of every head, and the linear probe."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tassl.heads import HEADS, probe
+from tassl.heads.base import Head
+from tassl.heads.probe import fit_probe
+from tassl.networks import NETWORKS
+from tassl.networks.decoder import Decoder
+
+CLASSES, BATCH = 3, 4
+
+
+@pytest.fixture(params=[2, 3], ids=["2d", "3d"])
+def dims(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
+@pytest.fixture(params=list(HEADS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def head(name: str, dims: int) -> Head:
+    torch.manual_seed(0)
+    network = NETWORKS[HEADS[name].network].load()
+    return HEADS[name].load()(network.sized(dims, 1, (16,) * dims), None, CLASSES)
+
+
+@pytest.fixture
+def images(dims: int) -> torch.Tensor:
+    return torch.randn(BATCH, 1, *(16,) * dims, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def target(head: Head, images: torch.Tensor) -> torch.Tensor:
+    shape = (BATCH, *images.shape[2:]) if head.dense else (BATCH,)
+    return torch.randint(0, CLASSES, shape, generator=torch.Generator().manual_seed(0))
+
+
+class TestContract:
+    def test_loss_is_a_finite_scalar(self, head: Head, images, target):
+        loss = head.loss(images, target)
+        assert loss.shape == ()
+        assert torch.isfinite(loss)
+
+    def test_every_parameter_gets_gradient(self, head: Head, images, target):
+        head.loss(images, target).backward()
+        silent = [
+            name
+            for name, weight in head.named_parameters()
+            if weight.grad is None or not weight.grad.abs().sum() > 0
+        ]
+        assert silent == []
+
+    def test_probabilities(self, head: Head, images):
+        with torch.no_grad():
+            found = head.predict(images)
+        space = images.shape[2:] if head.dense else ()
+        assert found.shape == (BATCH, CLASSES, *space)
+        assert found.dtype == torch.float32
+        assert (found >= 0).all()
+        assert torch.allclose(found.sum(1), torch.ones(()), atol=1e-5)
+
+    def test_a_few_steps_lower_the_loss(self, head: Head, images, target):
+        first = head.loss(images, target).item()
+        optimiser = torch.optim.AdamW(head.parameters(), lr=3e-3)
+        for _ in range(8):
+            optimiser.zero_grad()
+            loss = head.loss(images, target)
+            loss.backward()
+            optimiser.step()
+        assert head.loss(images, target).item() < first
+
+    def test_card_names_what_exists(self, name: str):
+        from tassl.evaluation.metrics import METRICS
+
+        card = HEADS[name]
+        assert set(card.metrics) <= set(METRICS)
+        assert card.network in NETWORKS
+        assert card.unit.startswith("subjects")
+
+
+def test_segmenter_starts_from_the_decoder_given():
+    encoder = NETWORKS["unet"].load().sized(2, 1, (16, 16))
+    decoder = Decoder(encoder)
+    assert HEADS["segmentation"].load()(encoder, decoder, 2).decoder is decoder
+
+
+def test_segmenter_learns_from_an_empty_mask():
+    encoder = NETWORKS["unet"].load().sized(2, 1, (16, 16))
+    head = HEADS["segmentation"].load()(encoder, None, 2)
+    loss = head.loss(torch.randn(2, 1, 16, 16), torch.zeros(2, 16, 16, dtype=torch.int64))
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+class TestProbe:
+    @staticmethod
+    def blobs(subjects: int, images: int = 1, classes: int = 2, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat(np.arange(subjects) % classes, images)
+        names = np.repeat([f"s{k}" for k in range(subjects)], images)
+        features = rng.normal(0, 1, (len(labels), 6)) + 3 * np.eye(6)[labels]
+        return features, labels, names
+
+    def test_learns(self):
+        features, labels, subjects = self.blobs(40, classes=3)
+        model = fit_probe(features, labels, subjects, 0)
+        assert (model.predict(features) == labels).mean() > 0.9
+        assert model.predict_proba(features).sum(1) == pytest.approx(1)
+
+    def test_one_image_per_class(self):
+        features, labels, subjects = self.blobs(2)
+        model = fit_probe(features, labels, subjects, 0)
+        assert (model.predict(features) == labels).all()
+
+    @pytest.mark.parametrize("subjects", [4, 7, 30])
+    def test_no_subject_stands_in_two_folds(self, subjects: int, monkeypatch: pytest.MonkeyPatch):
+        features, labels, names = self.blobs(subjects, images=5)
+        seen = []
+
+        def spy(features, labels, parts, strength):
+            seen.extend(parts)
+            return strength
+
+        monkeypatch.setattr(probe, "_loss", spy)
+        fit_probe(features, labels, names, 0)
+        assert seen
+        assert all(set(names[train]).isdisjoint(names[test]) for train, test in seen)
+
+    def test_strength_is_chosen_by_subject(self):
+        """Images that give away their subject, and labels that are noise: strength must be low."""
+        rng = np.random.default_rng(0)
+        names = np.repeat([f"s{k}" for k in range(40)], 6)
+        labels = np.repeat(rng.permutation(np.arange(40) % 2), 6)
+        features = np.repeat(rng.normal(0, 1, (40, 30)), 6, axis=0)
+        features += rng.normal(0, 0.01, features.shape)
+        chosen = fit_probe(features, labels, names, 0)[-1].C
+        leaky = fit_probe(features, labels, np.arange(len(names)).astype(str), 0)[-1].C
+        assert chosen < leaky
+
+    def test_seeded(self):
+        features, labels, subjects = self.blobs(30)
+        first, again = (fit_probe(features, labels, subjects, 3) for _ in range(2))
+        assert np.array_equal(first[-1].coef_, again[-1].coef_)

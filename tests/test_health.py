@@ -1,0 +1,145 @@
+"""A sick pretraining is named, with its epoch; a healthy one is left in peace."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from small_store import make_recipe, make_tensors
+from tassl.health import Epoch, judge, measure_features
+from tassl.methods import METHODS, MethodCard
+from tassl.methods.base import Batch, Method
+from tassl.modality import MODALITIES
+from tassl.modality.base import Augmentation
+from tassl.pretraining import Schedule, pretrain_method
+
+EPOCHS = 8
+
+
+class Shrink(Method):
+    """Plants a collapse: every image is drawn to the same feature."""
+
+    def views(self, batch: Batch) -> tuple[Tensor, ...]:
+        return (batch.images,)
+
+    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
+        features = F.normalize(self.encoder(views[0]))
+        return (features.var(0).sum() + 1e-9).log()
+
+
+class Burst(Shrink):
+    """Plants a divergence: the loss is NaN from the fifth step on."""
+
+    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
+        self.steps = getattr(self, "steps", 0) + 1
+        return super().loss(views) * (math.nan if self.steps >= 5 else 1.0)
+
+
+def train(folder: Path, method: str, rate: float) -> tuple[dict, pd.DataFrame]:
+    tensors = make_tensors(folder)
+    pretrain_method(
+        tensors,
+        np.arange(24),
+        method=method,
+        recipe=make_recipe(tensors),
+        profile=MODALITIES["ultrasound"].load(),
+        views=Augmentation(crop=0.6, noise=0.1),
+        schedule=Schedule(EPOCHS, 8, learning_rate=rate),
+        folder=folder / "run",
+    )
+    health = json.loads((folder / "run" / "health.json").read_text())
+    return health, pd.read_csv(folder / "run" / "history.csv")
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    for kind in (Shrink, Burst):
+        card = MethodCard(kind.__name__, at=f"{__name__}:{kind.__name__}", paradigm="predictive")
+        monkeypatch.setitem(METHODS, kind.__name__.lower(), card)
+
+
+@pytest.mark.usefixtures("planted")
+def test_planted_collapse_is_named_with_its_epoch(tmp_path):
+    health, history = train(tmp_path, "shrink", rate=0.1)
+    last = history.iloc[-1]
+    assert health["verdict"].startswith(f"collapsed at epoch {int(last.epoch)}: ")
+    assert health["healthy"] is False
+    assert "do not use this checkpoint" in health["action"]
+    assert last.feature_std < max(0.01, 0.05 * history.feature_std[0]) or last.effective_rank < 1.5
+    assert last.epoch < EPOCHS, "training stops where it collapses"
+
+
+@pytest.mark.usefixtures("planted")
+def test_planted_divergence_is_named_with_its_epoch(tmp_path):
+    health, history = train(tmp_path, "burst", rate=1e-4)
+    assert health["verdict"].startswith("diverged at epoch 2: ")  # three steps an epoch
+    assert health["healthy"] is False
+    assert "learning rate" in health["action"]
+    assert history.epoch.tolist() == [0, 1, 2]
+
+
+def test_healthy_run_is_healthy(tmp_path):
+    health, history = train(tmp_path, "simclr", rate=1e-3)
+    assert health == {"verdict": "healthy", "healthy": True, "action": "Go on."}
+    assert history.epoch.tolist() == list(range(EPOCHS + 1))
+
+
+def line(epoch: int, loss: float = 1.0, spread: float = 0.5, rank: float = 10.0) -> Epoch:
+    return Epoch(epoch, loss, spread, rank, 1e-3, 1.0)
+
+
+START = line(0, math.nan)
+
+
+@pytest.mark.parametrize(
+    ("sick", "verdict"),
+    [
+        (line(2, loss=math.nan), "diverged at epoch 2"),
+        (line(2, loss=math.inf), "diverged at epoch 2"),
+        (line(2, spread=math.nan, rank=math.nan), "diverged at epoch 2"),
+        (line(2, spread=0.001), "collapsed at epoch 2"),
+        (line(2, spread=0.02), "collapsed at epoch 2"),
+        (line(2, rank=1.2), "collapsed at epoch 2"),
+    ],
+)
+def test_the_first_sick_epoch_is_named(sick, verdict):
+    health = judge([START, line(1), sick, line(3, loss=math.nan)])
+    assert health.verdict.startswith(verdict)
+    assert not health.healthy
+    assert "\n" not in health.verdict
+
+
+def test_state_before_training_is_not_judged():
+    assert judge([line(0, math.nan, spread=0.005, rank=1.1)]).healthy
+    assert judge([START, line(1), line(2, spread=0.1, rank=2)]).healthy
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_rank_of_orthogonal_directions_is_their_number(count):
+    axes = torch.linalg.qr(torch.randn(16, 16, generator=torch.manual_seed(0)))[0][:count]
+    spread, rank = measure_features(torch.cat([axes, -axes]) * 5)
+    assert rank == pytest.approx(count, rel=1e-4)
+    assert spread == pytest.approx(1.0, rel=1e-4)
+
+
+def test_rank_and_spread_ignore_the_length_of_features():
+    features = torch.randn(40, 8, generator=torch.manual_seed(0))
+    lengths = torch.rand(40, 1) + 0.1
+    assert measure_features(features * lengths) == pytest.approx(
+        measure_features(features), rel=1e-4
+    )
+
+
+def test_features_all_alike_have_no_spread():
+    spread, rank = measure_features(torch.ones(10, 6))
+    assert spread == pytest.approx(0, abs=1e-6)
+    assert rank == pytest.approx(1, abs=0.5)
+    assert all(math.isnan(value) for value in measure_features(torch.full((4, 3), math.nan)))

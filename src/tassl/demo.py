@@ -9,6 +9,7 @@ from tassl.steps import run
 from tassl.study import Outcome
 
 SUBJECTS, SIZE = 500, 48
+CHOICES = {"budgets": (5, 25), "epochs": 25, "steps": 80}
 
 
 def run_demo(out: Path, seed: int) -> Outcome:
@@ -29,7 +30,5 @@ def run_demo(out: Path, seed: int) -> Outcome:
         task="classification",
         out=out,
         seed=seed,
-        budgets=(5, 25),
-        epochs=25,
-        steps=80,
+        **CHOICES,
     )

@@ -11,7 +11,12 @@ def precision() -> str:
     """bf16 where the processor computes it natively, else what it has, as Lightning names it."""
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+    return "bf16-mixed" if _has_bf16() else "32-true"
+
+
+def _has_bf16() -> bool:
+    """Whether the processor multiplies bf16 natively; older versions of torch cannot tell."""
+    return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
 
 
 def device() -> torch.device:

@@ -205,7 +205,7 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
             _views(study, prepared).mild(), patch_of(store.grid.shape) if dense else None
         ),
         recipe=prepared.recipe,
-        checkpoints=checkpoints,
+        checkpoints={name: place.resolve() for name, place in checkpoints.items()},
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,

@@ -1,0 +1,151 @@
+"""One trial: start a head, fit it, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from tassl.adaptation import Tuning, embed_rows, fit_head, predict_rows
+from tassl.checkpoint import build_encoder, load_checkpoint
+from tassl.data.files import write_atomically
+from tassl.data.tensors import Tensors
+from tassl.evaluation.metrics import METRICS, dice_of_masks
+from tassl.evaluation.splits import Subset
+from tassl.evaluation.verdict import Arm
+from tassl.heads import HEADS
+from tassl.heads.base import Head
+from tassl.heads.probe import fit_probe
+from tassl.networks.base import Encoder
+from tassl.trials.bench import Bench
+
+PIXELS_PER_SIDE = {2: 28, 3: 12}
+PREDICT_BATCH = {2: 128, 3: 4}
+
+
+def start_head(bench: Bench, arm: Arm, seed: int) -> tuple[Head, tuple[str, ...]]:
+    """A head as the arm starts it, and the names of its pretrained parts."""
+    torch.manual_seed(seed)
+    kind = HEADS[bench.task].load()
+    if not arm.method:
+        return kind(build_encoder(bench.recipe), None, bench.classes), ()
+    checkpoint = load_checkpoint(bench.checkpoints[arm.method], channels=bench.recipe.channels)
+    head = kind(checkpoint.encoder, checkpoint.decoder, bench.classes)
+    decoded = checkpoint.decoder is not None and head.dense
+    return head, ("encoder", "decoder") if decoded else ("encoder",)
+
+
+def fit_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning) -> Head:
+    """Fit an arm on a subset, from the same seed for every arm of a draw."""
+    seed = bench.seed * 1000 + subset.draw
+    head, pretrained = start_head(bench, arm, seed)
+    return fit_head(
+        head,
+        bench.tensors,
+        subset.rows,
+        _targets(bench, subset.rows),
+        tuning=tuning,
+        augment=bench.augment,
+        seed=seed,
+        frozen=arm.adaptation == "frozen",
+        pretrained=pretrained,
+    )
+
+
+def _targets(bench: Bench, rows: np.ndarray) -> Tensor:
+    if HEADS[bench.task].load().dense:
+        return bench.tensors.masks(bench.target[rows])
+    return torch.from_numpy(bench.target[rows])
+
+
+def predict_table(bench: Bench, head: Head, rows: np.ndarray) -> pd.DataFrame:
+    """Predictions of a head for these rows, one row each."""
+    batches = _predictions(bench, head, rows)
+    if not head.dense:
+        return _score_table(bench, rows, torch.cat(list(batches)).numpy())
+    store, scores, start = bench.tensors.store, [], 0
+    assert store.masks is not None
+    for batch in batches:
+        for predicted in batch.argmax(1).numpy():
+            scores.append(dice_of_masks(predicted, store.masks[rows[start]], bench.classes))
+            start += 1
+    return _table(bench, rows, np.array(scores), "dice_", 1)
+
+
+def _predictions(bench: Bench, head: Head, rows: np.ndarray) -> Iterator[Tensor]:
+    return predict_rows(head, bench.tensors, rows, PREDICT_BATCH[bench.tensors.store.dims])
+
+
+def make_features(bench: Bench, arm: Arm) -> np.ndarray:
+    """Features of every row for a linear model, from pixels or from a frozen encoder."""
+    rows = np.arange(len(bench.tensors.store.table))
+    if arm.adaptation == "pixels":
+        return _pixels(bench.tensors, rows)
+    encoder: Encoder = start_head(bench, arm, bench.seed * 1000)[0].encoder
+    return embed_rows(encoder, bench.tensors, rows, PREDICT_BATCH[bench.tensors.store.dims])
+
+
+def _pixels(tensors: Tensors, rows: np.ndarray) -> np.ndarray:
+    """Pixels themselves, averaged down where an image is large."""
+    side = PIXELS_PER_SIDE[tensors.store.dims]
+    shape: Any = [min(side, size) for size in tensors.store.grid.shape]
+    pool: Any = F.adaptive_avg_pool2d if tensors.store.dims == 2 else F.adaptive_avg_pool3d
+    parts = [
+        pool(tensors.images(rows[k : k + 256]), shape).flatten(1) for k in range(0, len(rows), 256)
+    ]
+    return torch.cat(parts).numpy()
+
+
+def probe_table(bench: Bench, features: np.ndarray, subset: Subset) -> pd.DataFrame:
+    """Predictions of a linear model on fixed features, for the test rows."""
+    subjects = bench.tensors.store.table.subject.to_numpy()[subset.rows]
+    labels = bench.target[subset.rows]
+    model = fit_probe(features[subset.rows], labels, subjects, bench.seed * 1000 + subset.draw)
+    scores = np.zeros((len(bench.test), bench.classes))
+    scores[:, model.classes_] = model.predict_proba(features[bench.test])
+    return _score_table(bench, bench.test, scores)
+
+
+def _score_table(bench: Bench, rows: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    labels = bench.tensors.store.table.label.to_numpy()[rows]
+    return _table(bench, rows, scores, "score_", 0).assign(label=labels)
+
+
+def _table(
+    bench: Bench, rows: np.ndarray, values: np.ndarray, prefix: str, first: int
+) -> pd.DataFrame:
+    table = bench.tensors.store.table.iloc[rows][["id", "subject"]].reset_index(drop=True)
+    names = [f"{prefix}{first + k}" for k in range(values.shape[1])]
+    return pd.concat(
+        [table, pd.DataFrame(np.round(values.astype(float), 6), columns=names)], axis=1
+    )
+
+
+def adapt_once(bench: Bench, arm: Arm, subset: Subset, folder: Path) -> dict[str, float]:
+    """Fit one arm on one subset; write head.safetensors and predictions.parquet.
+
+    Returns:
+        The task's metrics on the test rows.
+    """
+    head = fit_arm(bench, arm, subset, bench.tuning)
+    table = predict_table(bench, head, bench.test)
+    save_file(
+        {k: v.contiguous() for k, v in head.state_dict().items()}, folder / "head.safetensors"
+    )
+    file = folder / "predictions.parquet"
+    write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
+    once = np.ones((1, len(table)))
+    return {name: float(METRICS[name].score(table, once)[0]) for name in HEADS[bench.task].metrics}
+
+
+def predict_masks(bench: Bench, head: Head) -> np.ndarray:
+    """Predicted class numbers of the test rows, (row, *space) uint8."""
+    batches = _predictions(bench, head, bench.test)
+    return np.concatenate([batch.argmax(1).numpy() for batch in batches]).astype(np.uint8)

@@ -1,0 +1,145 @@
+"""Every arm on every label subset, one trial per core at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, cpu_count, delayed, parallel_config
+
+from tassl.adaptation import Tuning
+from tassl.data.files import write_arrays, write_json
+from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.splits import Subset
+from tassl.evaluation.verdict import Arm
+from tassl.heads import HEADS
+from tassl.trials.bench import Bench
+from tassl.trials.fitting import fit_arm, make_features, predict_masks, predict_table, probe_table
+from tassl.trials.predictions import keep, prediction_file, slug
+
+
+def run_trials(
+    bench: Bench,
+    arms: Sequence[Arm],
+    subsets: Sequence[Subset],
+    folder: Path,
+    on_trial: Callable[[str], None] = lambda name: None,
+) -> None:
+    """Run every trial whose predictions are not there yet, one per core at a time.
+
+    Each trial computes on one thread: small networks gain little from more, and results then do
+    not depend on the number of cores.
+
+    Args:
+        bench: What the trials share.
+        arms: Arms to run.
+        subsets: Label subsets, the same for every arm.
+        folder: Gets tuning/ARM.json and predictions/ARM_BUDGET_DRAW.parquet.
+        on_trial: Called after each piece of work, `count_work` times in all.
+    """
+    folder = folder.resolve()  # workers may stand in another folder
+    probed = [arm for arm in arms if _is_probe(bench, arm)]
+    trained = [arm for arm in arms if not _is_probe(bench, arm)]
+    first = [delayed(_probe_arm)(bench, arm, subsets, folder) for arm in probed]
+    first += [
+        delayed(_try_rate)(bench, arm, subsets, rate, folder)
+        for arm in trained
+        for rate in bench.protocol.rates
+    ]
+    _work(first, on_trial)
+    tunings = {arm.name: _choose_rate(bench, arm, folder) for arm in trained}
+    _work(
+        [
+            delayed(_train_arm)(bench, arm, subset, tunings[arm.name], folder)
+            for subset in reversed(subsets)
+            for arm in trained
+        ],
+        on_trial,
+    )
+
+
+def count_work(bench: Bench, arms: Sequence[Arm], subsets: Sequence[Subset]) -> int:
+    """Pieces of work that `run_trials` reports."""
+    probed = sum(_is_probe(bench, arm) for arm in arms)
+    return probed + (len(arms) - probed) * (len(bench.protocol.rates) + len(subsets))
+
+
+def _work(pieces: list[Any], on_trial: Callable[[str], None]) -> None:
+    """Run pieces in worker processes, one per core; on one GPU, one after another."""
+    jobs = 1 if torch.cuda.is_available() else min(len(pieces), cpu_count())
+    with parallel_config("loky", n_jobs=max(1, jobs), inner_max_num_threads=1):
+        names: Any = Parallel(return_as="generator_unordered", max_nbytes=None)(pieces)
+        for name in names:
+            on_trial(name)
+
+
+def _is_probe(bench: Bench, arm: Arm) -> bool:
+    return bench.task == "classification" and arm.adaptation != "finetune"
+
+
+def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) -> str:
+    """All subsets of an arm that fits a linear model on fixed features."""
+    torch.set_num_threads(1)
+    missing = [s for s in subsets if not prediction_file(folder, arm, s).exists()]
+    if missing:
+        features = make_features(bench, arm)
+    for subset in missing:
+        keep(probe_table(bench, features, subset), arm, subset, folder)
+    return arm.name
+
+
+def _train_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning, folder: Path) -> str:
+    """One subset of an arm that trains a network."""
+    torch.set_num_threads(1)
+    name = f"{arm.name}, {subset.budget} labels"
+    if prediction_file(folder, arm, subset).exists():
+        return name
+    head = fit_arm(bench, arm, subset, tuning)
+    if head.dense and subset.budget == "all" and subset.draw == 0:
+        ids = bench.tensors.store.table.id.to_numpy()[bench.test].astype(str)
+        file = prediction_file(folder, arm, subset).with_suffix(".npz")
+        write_arrays(file, {"ids": ids, "masks": predict_masks(bench, head)})
+    keep(predict_table(bench, head, bench.test), arm, subset, folder)
+    return name
+
+
+def _try_rate(bench: Bench, arm: Arm, subsets: Sequence[Subset], rate: float, folder: Path) -> str:
+    """Score one learning rate on validation subjects, with the first draw's middle budget.
+
+    Every trained arm gets the same rates, steps and subset, so that no arm is tuned better.
+    """
+    torch.set_num_threads(1)
+    file = _rate_file(folder, arm, rate)
+    if not file.exists():
+        draws = [subset for subset in subsets if subset.draw == subsets[0].draw]
+        subset, metric = draws[len(draws) // 2], HEADS[bench.task].metrics[0]
+        head = fit_arm(bench, arm, subset, replace(bench.tuning, learning_rate=rate))
+        table = predict_table(bench, head, bench.val)
+        score = float(METRICS[metric].score(table, np.ones((1, len(table))))[0])
+        facts = {"rate": rate, "budget": subset.budget, "score": score}
+        write_json(file, facts)
+    return f"{arm.name}, learning rate {rate:g}"
+
+
+def _choose_rate(bench: Bench, arm: Arm, folder: Path) -> Tuning:
+    """The rate with the best validation score; nearest to the usual one among equals."""
+    tried = [json.loads(_rate_file(folder, arm, rate).read_text()) for rate in bench.protocol.rates]
+    usual = bench.tuning.learning_rate
+    best = max(tried, key=lambda t: (np.nan_to_num(t["score"]), -abs(np.log(t["rate"] / usual))))
+    facts = {
+        "learning_rate": best["rate"],
+        "budget": best["budget"],
+        "validation": {f"{t['rate']:g}": t["score"] for t in tried},
+    }
+    file = folder / "tuning" / f"{slug(arm)}.json"
+    write_json(file, facts)
+    return replace(bench.tuning, learning_rate=best["rate"])
+
+
+def _rate_file(folder: Path, arm: Arm, rate: float) -> Path:
+    return folder / "tuning" / "rates" / f"{slug(arm)}_{rate:g}.json"

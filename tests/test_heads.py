@@ -9,6 +9,7 @@ import torch
 from tassl.heads import HEADS, probe
 from tassl.heads.base import Head
 from tassl.heads.probe import fit_probe
+from tassl.heads.segmenter import weigh_classes
 from tassl.networks import NETWORKS
 from tassl.networks.decoder import Decoder
 
@@ -149,3 +150,13 @@ class TestProbe:
         features, labels, subjects = self.blobs(30)
         first, again = (fit_probe(features, labels, subjects, 3) for _ in range(2))
         assert np.array_equal(first[-1].coef_, again[-1].coef_)
+
+
+class TestWeighClasses:
+    def test_against_a_loop(self):
+        target = torch.tensor([[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 3, 3, 3, 3]])
+        weights = weigh_classes(target, 5).tolist()
+        counts = {0: 8, 1: 4, 3: 4}
+        for c in range(5):
+            expected = (16 / counts[c]) ** 0.5 if c in counts else 0.0
+            assert weights[c] == pytest.approx(expected)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from monai.losses.dice import DiceCELoss
+import torch
+from monai.losses.dice import DiceLoss
 from monai.networks.layers.factories import Conv
 from torch import Tensor
+from torch.nn import functional as F
 
 from tassl.heads.base import Head
 from tassl.networks.base import Encoder
@@ -15,7 +17,9 @@ class Segmenter(Head):
     """Encoder, decoder (a pretrained one where the method trained one) and a 1x1 convolution.
 
     Loss:
-        Dice over the foreground classes of the batch, plus cross entropy.
+        Dice over the foreground classes of the batch, plus cross entropy in which a class weighs
+        by the square root of its rarity: without that, short fits with few labels may never
+        predict one of the classes.
 
     Source:
         Isensee et al., Nature Methods 2021, 10.1038/s41592-020-01008-z.
@@ -27,9 +31,7 @@ class Segmenter(Head):
         super().__init__(encoder, decoder, classes)
         self.decoder = decoder or Decoder(encoder)
         self.head = Conv[Conv.CONV, encoder.dims](self.decoder.width, classes, 1)
-        self.objective = DiceCELoss(
-            include_background=False, to_onehot_y=True, softmax=True, batch=True
-        )
+        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, channel, *space) to scores (batch, class, *space)."""
@@ -37,4 +39,12 @@ class Segmenter(Head):
 
     def loss(self, images: Tensor, target: Tensor) -> Tensor:
         """Dice and cross entropy with the mask (batch, *space)."""
-        return self.objective(self(images).float(), target[:, None])
+        scores = self(images).float()
+        weights = weigh_classes(target, self.classes)
+        return self.dice(scores, target[:, None]) + F.cross_entropy(scores, target, weights)
+
+
+def weigh_classes(target: Tensor, classes: int) -> Tensor:
+    """Square root of the rarity of each class in the masks; zero for absent ones, (class,)."""
+    counts = torch.bincount(target.flatten(), minlength=classes).float()
+    return torch.where(counts > 0, (counts.sum() / counts.clamp_min(1)).sqrt(), 0.0)

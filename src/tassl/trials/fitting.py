@@ -17,7 +17,7 @@ from tassl.adaptation import Tuning, embed_rows, fit_head, predict_rows
 from tassl.checkpoint import build_encoder, load_checkpoint
 from tassl.data.files import write_atomically
 from tassl.data.tensors import Tensors
-from tassl.evaluation.metrics import METRICS, dice_of_masks
+from tassl.evaluation.metrics import dice_of_masks, score_once
 from tassl.evaluation.splits import Subset
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
@@ -141,8 +141,7 @@ def adapt_once(bench: Bench, arm: Arm, subset: Subset, folder: Path) -> dict[str
     )
     file = folder / "predictions.parquet"
     write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
-    once = np.ones((1, len(table)))
-    return {name: float(METRICS[name].score(table, once)[0]) for name in HEADS[bench.task].metrics}
+    return {name: score_once(table, name) for name in HEADS[bench.task].metrics}
 
 
 def predict_masks(bench: Bench, head: Head) -> np.ndarray:

@@ -14,7 +14,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from tassl.adaptation import Tuning
 from tassl.data.files import write_arrays, write_json
-from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.metrics import score_once
 from tassl.evaluation.splits import Subset
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
@@ -120,9 +120,8 @@ def _try_rate(bench: Bench, arm: Arm, subsets: Sequence[Subset], rate: float, fo
         subset, metric = draws[len(draws) // 2], HEADS[bench.task].metrics[0]
         head = fit_arm(bench, arm, subset, replace(bench.tuning, learning_rate=rate))
         table = predict_table(bench, head, bench.val)
-        score = float(METRICS[metric].score(table, np.ones((1, len(table))))[0])
-        facts = {"rate": rate, "budget": subset.budget, "score": score}
-        write_json(file, facts)
+        score = score_once(table, metric)
+        write_json(file, {"rate": rate, "budget": subset.budget, "score": score})
     return f"{arm.name}, learning rate {rate:g}"
 
 

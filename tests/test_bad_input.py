@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -316,6 +318,29 @@ class TestRunFolders:
         assert ending.refusal() == halted
         assert "Going on with the unfinished run" in ending.out
         assert (out / "store" / "images.npy").stat().st_mtime_ns == built
+
+    def test_touched_data_are_read_anew_and_kept(self, tassl: Command, data, tmp_path, halted):
+        out = tmp_path / "out"
+        assert tassl(*study(data, out)).refusal() == halted
+        (out / "pretrain").mkdir()
+        os.utime(data, (1, 1))
+        assert tassl(*study(data, out)).refusal() == halted
+        assert not (out / "store.new").exists()
+
+    def test_changed_data_are_refused_once_trained(self, tassl: Command, data, tmp_path, halted):
+        out = tmp_path / "out"
+        assert tassl(*study(data, out)).refusal() == halted
+        other = dict(np.load(data))
+        other["labels"] = other["labels"][::-1]
+        save(data, **other)
+        assert tassl(*study(data, out)).refusal() == halted
+        labels = pd.read_parquet(out / "store/table.parquet").label
+        assert np.array_equal(labels, other["labels"])
+        (out / "pretrain").mkdir()
+        other["images"][0] = 0
+        save(data, **other)
+        line = self.refuse(tassl, data, out)
+        assert "changed since this run was started. Put them back, or" in line
 
 
 class TestOtherCommands:

@@ -122,6 +122,13 @@ def test_colour_weights_read_grey_images_as_equal_channels(tmp_path, network, di
         torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-4)
 
 
+def test_dimensions_of_another_kind_are_refused(tmp_path):
+    save(tmp_path, dims=3)
+    assert load_checkpoint(tmp_path, dims=3).recipe.dims == 3
+    with pytest.raises(InputError, match="is for 3D images; these are 2D"):
+        load_checkpoint(tmp_path, dims=2)
+
+
 def cut_weights(folder: Path) -> None:
     file = folder / "checkpoint.safetensors"
     file.write_bytes(file.read_bytes()[:-100])

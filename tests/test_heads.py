@@ -9,7 +9,7 @@ import torch
 from tassl.heads import HEADS, probe
 from tassl.heads.base import Head
 from tassl.heads.probe import fit_probe
-from tassl.heads.segmenter import weigh_classes
+from tassl.heads.segmenter import Segmenter
 from tassl.networks import NETWORKS
 from tassl.networks.decoder import Decoder
 
@@ -152,11 +152,11 @@ class TestProbe:
         assert np.array_equal(first[-1].coef_, again[-1].coef_)
 
 
-class TestWeighClasses:
-    def test_against_a_loop(self):
-        target = torch.tensor([[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 3, 3, 3, 3]])
-        weights = weigh_classes(target, 5).tolist()
-        counts = {0: 8, 1: 4, 3: 4}
-        for c in range(5):
-            expected = (16 / counts[c]) ** 0.5 if c in counts else 0.0
-            assert weights[c] == pytest.approx(expected)
+def test_a_segmenter_starts_at_the_prevalence_of_its_classes():
+    head = Segmenter(NETWORKS["unet"].load().sized(2, 1, (16, 16)), None, 3)
+    target = torch.zeros(4, 16, 16, dtype=torch.long)
+    target[0, :2] = 1
+    head.prime(target)
+    chances = head.head.bias.detach().softmax(0)
+    counts = torch.tensor([993.0, 33.0, 1.0])  # one more each, for the class that is absent
+    assert torch.allclose(chances, counts / counts.sum())

@@ -234,11 +234,11 @@ def test_unknown_method_is_refused(tensors, tmp_path):
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("images", [2, 10, 100, 1000, 100_000])
-@pytest.mark.parametrize("smallest", [1, 8])
-def test_default_schedule_fits_the_images(images, dims, smallest):
-    plan = default_schedule(images, dims, seed=4, smallest_batch=smallest)
+@pytest.mark.parametrize("method", METHODS)
+def test_default_schedule_fits_the_images(images, dims, method):
+    plan = default_schedule(images, dims, 4, METHODS[method])
     assert plan.seed == 4
     assert plan.epochs >= 10
     assert 1 <= plan.batch <= images
-    assert plan.batch >= min(smallest, images)
+    assert plan.batch >= min(METHODS[method].smallest_batch, images)
     assert images // plan.batch >= 1

@@ -17,7 +17,7 @@ from tassl.data.audit import Duplicate, find_duplicates
 from tassl.data.grid import Grid, choose_grid, fit_to_grid
 from tassl.data.layouts import index
 from tassl.data.manifest import Manifest, make_table
-from tassl.data.readers import Picture, read_picture
+from tassl.data.readers import Picture, read_mask, read_picture
 from tassl.data.store import Store, build_store, open_store
 from tassl.errors import InputError, UnreadableFile
 
@@ -106,6 +106,14 @@ class TestReaders:
     def test_photo_modes(self, tmp_path: Path, mode: str, channels: int):
         Image.fromarray(noise(5, 4)).convert(mode).save(tmp_path / "a.png")
         assert read_picture(tmp_path / "a.png").pixels.shape == (channels, 5, 4)
+
+    def test_palette_of_a_label_map_is_not_looked_up(self, tmp_path: Path):
+        """Classes that share a colour stay apart."""
+        classes = np.arange(20, dtype=np.uint8).reshape(5, 4) % 3
+        picture = Image.fromarray(classes, mode="P")
+        picture.putpalette([0, 0, 0, 255, 0, 0, 255, 0, 0])
+        picture.save(tmp_path / "a.png")
+        assert np.array_equal(read_mask(tmp_path / "a.png").pixels[0], classes)
 
     def test_nifti_is_reoriented(self, tmp_path: Path):
         pixels = np.arange(24, dtype=np.int16).reshape(2, 3, 4)

@@ -19,6 +19,7 @@ import pytest
 import tassl
 from tassl.cli import main
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_nifti, save_npz
+from tassl.data.store import open_store
 from tassl.errors import LeakError, RunFolderError
 
 README = Path(__file__).parents[1] / "README.md"
@@ -144,6 +145,13 @@ def test_segmentation_of_volumes(tmp_path: Path) -> None:
     }  # fmt: skip
     masks = np.load(tmp_path / "run/predictions/scratch_all_0.npz")
     assert masks["masks"].shape == (len(masks["ids"]), 24, 24, 24)
+    table = pd.read_parquet(tmp_path / "run/predictions/scratch_all_0.parquet").set_index("id")
+    store = open_store(tmp_path / "run/store")
+    rows = store.table.reset_index().set_index("id").loc[masks["ids"], "index"]
+    for name, mask, row in zip(masks["ids"], masks["masks"], rows, strict=True):
+        both = np.sum((mask == 1) & (store.masks[row] == 1))
+        either = np.sum(mask == 1) + np.sum(store.masks[row] == 1)
+        assert table.dice_1[name] == pytest.approx(2 * both / either, abs=1e-5)
 
 
 def test_a_subject_on_both_sides_stops_the_run(cohort: Path, tmp_path: Path) -> None:

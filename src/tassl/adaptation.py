@@ -12,7 +12,7 @@ from torch import Tensor
 from tassl.data.tensors import Tensors
 from tassl.heads.base import Head
 from tassl.networks.base import Encoder
-from tassl.optimisation import autocast, cosine_share, device
+from tassl.optimisation import autocast, cosine_share, device, hold_memory
 from tassl.transforms.augment import Augment
 from tassl.transforms.draws import seeded
 
@@ -75,11 +75,13 @@ def fit_head(
     Returns:
         The same head, ready to predict.
     """
+    hold_memory()
     place = device()
+    head.prime(target)
     head.to(place).train()
     head.encoder.requires_grad_(not frozen)
     optimizer = torch.optim.AdamW(
-        _groups(head, tuning, pretrained), weight_decay=tuning.weight_decay
+        _groups(head, tuning, pretrained), weight_decay=tuning.weight_decay, fused=True
     )
     steps = tuning.steps(len(rows))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -117,6 +119,7 @@ def embed_rows(encoder: Encoder, tensors: Tensors, rows: np.ndarray, batch: int)
 
     Mean and deviation over the coarsest map: the mean alone hides what a small sign changes.
     """
+    hold_memory()
     encoder.to(device()).eval()
     parts = []
     for start in range(0, len(rows), batch):

@@ -82,16 +82,19 @@ def save_checkpoint(
     write_json(folder / SIDECAR, {"format": FORMAT, **asdict(recipe)})
 
 
-def load_checkpoint(place: str | Path, *, channels: int | None = None) -> Checkpoint:
+def load_checkpoint(
+    place: str | Path, *, channels: int | None = None, dims: int | None = None
+) -> Checkpoint:
     """Load a checkpoint, for images with another number of channels if need be.
 
     Args:
         place: The folder, or the safetensors file in it.
         channels: Channels of the images at hand; weights of the first layer are summed over
             the old channels and shared among the new ones.
+        dims: Spatial dimensions of the images at hand.
 
     Raises:
-        InputError: The place holds no checkpoint, or one that is damaged.
+        InputError: The place holds no checkpoint, one that is damaged or one of other dimensions.
     """
     folder = Path(place)
     folder = folder.parent if folder.is_file() else folder
@@ -103,6 +106,11 @@ def load_checkpoint(place: str | Path, *, channels: int | None = None) -> Checkp
             )
     try:
         recipe = _read_recipe(json.loads((folder / SIDECAR).read_text()), folder)
+        if dims and dims != recipe.dims:
+            raise InputError(
+                f"The checkpoint in {folder} is for {recipe.dims}D images; these are {dims}D. "
+                f"Give one that was pretrained on {dims}D images."
+            )
         state = load_file(folder / WEIGHTS)
         if channels and channels != recipe.channels:
             state, recipe = _change_channels(state, recipe, channels)

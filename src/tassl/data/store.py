@@ -15,7 +15,7 @@ import pandas as pd
 
 from tassl.data.grid import Grid, choose_grid, fit_to_grid
 from tassl.data.manifest import Manifest, SetAside
-from tassl.data.readers import Picture, read_picture
+from tassl.data.readers import Picture, read_mask, read_picture
 from tassl.errors import InputError, UnreadableFile
 
 Prepare = Callable[[np.ndarray], np.ndarray]
@@ -38,6 +38,7 @@ class Store:
         layout: How the data lay on disk.
         notes: What a person should know of how they were understood.
         digest: Hash of all pixels, labels and masks.
+        trace: Hash of names, sizes and times of the files that were read.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Store:
     layout: str
     notes: tuple[str, ...]
     digest: str
+    trace: str
 
     def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
         """Travel to another process as a path, not as pixels."""
@@ -125,6 +127,7 @@ def build_store(
         "layout": manifest.layout,
         "notes": [*manifest.notes, *_scale_note(shapes, spacings, grid)],
         "digest": _hash_table(table, traces),
+        "trace": trace_files(manifest),
     }
     (draft / "store.json").write_text(json.dumps(facts, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
@@ -148,7 +151,20 @@ def open_store(folder: Path) -> Store:
         layout=facts["layout"],
         notes=tuple(facts["notes"]),
         digest=facts["digest"],
+        trace=facts["trace"],
     )
+
+
+def trace_files(manifest: Manifest) -> str:
+    """Hash of names, sizes and times of a manifest's files: tells whether to look at them anew."""
+    root, table = manifest.root, manifest.table
+    masks = table["mask"][(table["mask"] != "") & (table.array == "")]
+    marks = [
+        (name, stat.st_size, stat.st_mtime_ns)
+        for name in sorted({*table.file, *masks})
+        if (stat := (root / name).stat())
+    ]
+    return hashlib.sha256(repr(marks).encode()).hexdigest()[:16]
 
 
 def _rows(table: pd.DataFrame) -> Iterator[tuple[int, Any]]:
@@ -161,15 +177,15 @@ def _read_row(root: Path, row: Any) -> tuple[Picture, Picture | None]:
     if not row.mask:
         return picture, None
     if row.array:
-        mask = read_picture(root / row.file, row.mask, row.item)
+        mask = read_mask(root / row.file, row.mask, row.item)
     else:
-        mask = read_picture(root / row.mask)
+        mask = read_mask(root / row.mask)
     if mask.pixels.shape[1:] != picture.pixels.shape[1:]:
         raise InputError(
             f"{row.mask} has shape {mask.pixels.shape[1:]}, its image {row.file} "
             f"{picture.pixels.shape[1:]}. Mend or remove this pair."
         )
-    return picture, Picture(mask.pixels[:1], mask.spacing)
+    return picture, mask
 
 
 def _write(

@@ -37,6 +37,9 @@ class Head(nn.Module, ABC):
     def loss(self, images: Tensor, target: Tensor) -> Tensor:
         """The objective, one scalar."""
 
+    def prime(self, target: Tensor) -> None:
+        """Called once before fitting, with the labels to fit; does nothing by default."""
+
     def predict(self, images: Tensor) -> Tensor:
         """Probabilities, shaped as the scores."""
         return self(images).float().softmax(1)

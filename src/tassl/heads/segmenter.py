@@ -17,12 +17,11 @@ class Segmenter(Head):
     """Encoder, decoder (a pretrained one where the method trained one) and a 1x1 convolution.
 
     Loss:
-        Dice over the foreground classes of the batch, plus cross entropy in which a class weighs
-        by the square root of its rarity: without that, short fits with few labels may never
-        predict one of the classes.
+        Dice over the foreground classes of the batch, plus cross entropy.
 
     Source:
-        Isensee et al., Nature Methods 2021, 10.1038/s41592-020-01008-z.
+        Isensee et al., Nature Methods 2021, 10.1038/s41592-020-01008-z; start at the classes'
+        prevalence: Lin et al., ICCV 2017, arXiv:1708.02002, section 3.3.
     """
 
     dense = True
@@ -40,11 +39,14 @@ class Segmenter(Head):
     def loss(self, images: Tensor, target: Tensor) -> Tensor:
         """Dice and cross entropy with the mask (batch, *space)."""
         scores = self(images).float()
-        weights = weigh_classes(target, self.classes)
-        return self.dice(scores, target[:, None]) + F.cross_entropy(scores, target, weights)
+        return self.dice(scores, target[:, None]) + F.cross_entropy(scores, target)
 
+    @torch.no_grad()
+    def prime(self, target: Tensor) -> None:
+        """Start out predicting each class as often as the masks (row, *space) show it.
 
-def weigh_classes(target: Tensor, classes: int) -> Tensor:
-    """Square root of the rarity of each class in the masks; zero for absent ones, (class,)."""
-    counts = torch.bincount(target.flatten(), minlength=classes).float()
-    return torch.where(counts > 0, (counts.sum() / counts.clamp_min(1)).sqrt(), 0.0)
+        From an even start the first steps push everything to background, and a rare class may
+        never come back.
+        """
+        counts = 1.0 + torch.bincount(target.flatten(), minlength=self.classes)
+        self.head.bias.copy_((counts / counts.sum()).log())

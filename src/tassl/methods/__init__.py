@@ -16,12 +16,14 @@ class MethodCard(Card):
     Args:
         paradigm: One of `PARADIGMS`.
         keeps: What its features keep, in words.
+        batches: Usual images per step in 2D and volumes per step in 3D.
         smallest_batch: Below this batch size the objective is not safe.
         strong_views: Whether it wants strong augmentation (else mild).
     """
 
     paradigm: str = ""
     keeps: str = ""
+    batches: tuple[int, int] = (128, 4)
     smallest_batch: int = 1
     strong_views: bool = False
 
@@ -33,6 +35,7 @@ METHODS: dict[str, MethodCard] = {
         source="Chen et al., ICML 2020, arXiv:2002.05709",
         paradigm="contrastive",
         keeps="global, discriminative features; small signs may be lost",
+        batches=(128, 32),
         smallest_batch=8,
         strong_views=True,
     ),

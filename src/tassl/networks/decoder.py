@@ -20,7 +20,7 @@ class Decoder(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         widths = encoder.widths
-        self.mode = "bilinear" if encoder.dims == 2 else "trilinear"
+        self.smooth = "bilinear" if encoder.dims == 2 else "trilinear"
         steps = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.narrows = nn.ModuleList(convolve(encoder.dims, c, f, 1) for c, f in steps)
         self.joins = nn.ModuleList(ResidualBlock(encoder.dims, 2 * f, f) for _, f in steps)
@@ -43,4 +43,6 @@ class Decoder(nn.Module):
         return self.last(torch.cat([current, images.to(current.dtype)], 1))
 
     def _resize(self, maps: Tensor, like: Tensor) -> Tensor:
-        return F.interpolate(maps, size=like.shape[2:], mode=self.mode, align_corners=False)
+        """Copy when doubling, since the convolution that follows smooths; else interpolate."""
+        doubling = like.shape[-1] <= 2 * maps.shape[-1]
+        return F.interpolate(maps, like.shape[2:], mode="nearest" if doubling else self.smooth)

@@ -101,5 +101,5 @@ class ResidualUNet(ResidualCNN):
     def sized(cls, dims: int, channels: int, space: tuple[int, ...]) -> Self:
         """Full resolution in 2D, half in 3D, where the decoder's last step is cheap."""
         if dims == 3:
-            return cls(dims, channels, widths=(32, 64, 128), stem=2)
+            return cls(dims, channels, widths=(16, 32, 64, 128), stem=2)
         return cls(dims, channels, widths=(16, 32, 64, 128, 256), stem=1)

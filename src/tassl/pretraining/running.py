@@ -21,7 +21,7 @@ from tassl.errors import OptionError
 from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.modality.base import Augmentation, ModalityProfile
-from tassl.optimisation import precision
+from tassl.optimisation import hold_memory, precision
 from tassl.pretraining.history import RESUME, History, write_history
 from tassl.pretraining.learner import Learner
 from tassl.pretraining.schedule import Schedule
@@ -93,6 +93,7 @@ def pretrain_method(
 
 
 def _train(learner: Learner, folder: Path, on_epoch: Callable[[Epoch], None]) -> list[Epoch]:
+    hold_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     history = History(folder, on_epoch)
     resume = folder / RESUME

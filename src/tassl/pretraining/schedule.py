@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tassl.methods import MethodCard
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -26,12 +28,13 @@ class Schedule:
     seed: int = 0
 
 
-def default_schedule(images: int, dims: int, seed: int, smallest_batch: int = 1) -> Schedule:
-    """A schedule for a small machine: about 80,000 views in 2D, 12,000 windows in 3D.
+def default_schedule(images: int, dims: int, seed: int, card: MethodCard) -> Schedule:
+    """A schedule for a small machine: about 80,000 images in 2D, 8,000 volumes in 3D.
 
-    Small sets are seen up to 200 times in 2D and 60 times in 3D; large ones at least ten times.
+    Small sets are seen up to 200 times in 2D and 40 times in 3D; large ones at least ten times.
     """
-    views, most, batch = (80_000, 200, 128) if dims == 2 else (12_000, 60, 16)
+    views, most = (80_000, 200) if dims == 2 else (8_000, 40)
     epochs = min(most, max(10, round(views / max(1, images))))
-    batch = max(min(batch, images // 4), min(images, smallest_batch), 1)
+    usual = card.batches[dims - 2]
+    batch = max(min(usual, images // 4), min(images, card.smallest_batch), 1)
     return Schedule(epochs, batch, seed=seed)

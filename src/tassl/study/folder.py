@@ -35,7 +35,7 @@ def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:
     try:
         if file.exists():
             changed = _changes(file, facts)
-            if not changed or not _holds_only_data(folder):
+            if not changed or not holds_only_data(folder):
                 _check_unfinished(folder, changed)
                 return True
             _clear(folder)
@@ -63,7 +63,8 @@ def _changes(file: Path, facts: dict[str, Any]) -> list[str]:
     return sorted(key for key in facts if known.get(key) != facts[key])
 
 
-def _holds_only_data(folder: Path) -> bool:
+def holds_only_data(folder: Path) -> bool:
+    """Whether nothing was trained in a run folder yet."""
     return all(place.name in PREPARED for place in folder.iterdir())
 
 

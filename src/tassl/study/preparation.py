@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import numpy as np
 from tassl.checkpoint import Recipe
 from tassl.data.audit import Duplicate, find_duplicates
 from tassl.data.layouts import index
-from tassl.data.manifest import SPLITS, Manifest
-from tassl.data.store import Store, build_store, open_store
+from tassl.data.manifest import SPLITS
+from tassl.data.store import Store, build_store, open_store, trace_files
 from tassl.data.tensors import Tensors, measure_normalisation
 from tassl.errors import InputError
 from tassl.evaluation.splits import draw_splits
@@ -21,6 +22,7 @@ from tassl.modality import MODALITIES
 from tassl.modality.base import ModalityProfile
 from tassl.networks import NETWORKS
 from tassl.study.configuration import Study
+from tassl.study.folder import holds_only_data
 from tassl.study.narrator import Narrator
 
 REMOVED = "removed"
@@ -63,13 +65,7 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
         InputError: The data cannot be used, or changed since the run was started.
     """
     profile = MODALITIES[study.modality].load()
-    place = folder / "store"
-    if (place / "store.json").exists():
-        store = open_store(place)
-    else:
-        manifest = _index(study)
-        with narrator.stage("Reading images", 2 * len(manifest.table)) as tick:
-            store = build_store(manifest, profile.prepare, place, longest=study.size, on_image=tick)
+    store = _read(study, profile, folder, narrator)
     split = draw_splits(
         store.table, study.protocol.val_share, study.protocol.test_share, study.seed
     )
@@ -90,6 +86,35 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
         normalisation,
     )
     return Prepared(store, Tensors(store, normalisation), split, profile, recipe, duplicates)
+
+
+def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrator) -> Store:
+    """Build the store, or open the one an earlier start left, if it still holds these data."""
+    place, spare = folder / "store", folder / "store.new"
+    manifest = index(
+        study.data, layout=study.layout, subject=study.subject, own_splits=study.own_splits
+    )
+    kept = open_store(place) if (place / "store.json").exists() else None
+    if kept and kept.trace == trace_files(manifest):
+        return kept
+    trained = kept and not holds_only_data(folder)
+    with narrator.stage("Reading images", 2 * len(manifest.table)) as tick:
+        store = build_store(
+            manifest,
+            profile.prepare,
+            spare if trained else place,
+            longest=study.size,
+            on_image=tick,
+        )
+    if not (kept and trained):
+        return store
+    shutil.rmtree(spare)
+    if store.digest != kept.digest:
+        raise InputError(
+            f"The images or labels in {study.data} changed since this run was started. "
+            "Put them back, or start a new run with another --out."
+        )
+    return kept
 
 
 def labelled_rows(prepared: Prepared, task: str, side: str) -> np.ndarray:
@@ -168,9 +193,3 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
         "notes": list(store.notes),
         "digest": store.digest,
     }
-
-
-def _index(study: Study) -> Manifest:
-    return index(
-        study.data, layout=study.layout, subject=study.subject, own_splits=study.own_splits
-    )

@@ -183,10 +183,13 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
     """What every trial of the study shares.
 
     Raises:
-        InputError: The data do not carry the task's labels.
+        InputError: The data do not carry the task's labels, or a checkpoint is for images of
+            other dimensions.
     """
     classes = check_task(prepared, study.task)
     store, tuning = prepared.store, default_tuning(study.task, prepared.store.dims)
+    for place in checkpoints.values():
+        load_checkpoint(place, dims=store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
     dense = HEADS[study.task].load().dense
@@ -258,7 +261,7 @@ def _version(package: str) -> str:
 
 
 def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
-    plan = default_schedule(images, dims, study.seed, METHODS[method].smallest_batch)
+    plan = default_schedule(images, dims, study.seed, METHODS[method])
     return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or plan.batch)
 
 

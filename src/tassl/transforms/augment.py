@@ -66,6 +66,7 @@ def _normal(images: Tensor, rng: torch.Generator) -> Tensor:
     return torch.randn(images.shape, generator=rng, device=rng.device)
 
 
-def patch_of(space: tuple[int, ...], side: int = 32) -> tuple[int, ...] | None:
-    """The window that volumes are trained on, at most 32 voxels a side; none for 2D images."""
-    return tuple(min(side, size) for size in space) if len(space) == 3 else None
+def patch_of(space: tuple[int, ...], side: int = 64) -> tuple[int, ...] | None:
+    """The window that larger volumes are trained on, at most 64 voxels a side; else none."""
+    large = len(space) == 3 and max(space) > side
+    return tuple(min(side, size) for size in space) if large else None

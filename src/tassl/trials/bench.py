@@ -63,6 +63,6 @@ def default_tuning(task: str, dims: int) -> Tuning:
     """Steps and batch that fit a small machine, the same for every arm."""
     if task == "segmentation":
         if dims == 3:
-            return Tuning(fewest_steps=150, most_steps=200, passes=4, batch=4)
+            return Tuning(fewest_steps=150, most_steps=500, passes=3, batch=1)
         return Tuning(fewest_steps=100, most_steps=300, passes=10, batch=16)
     return Tuning(fewest_steps=100, most_steps=400, passes=25, batch=32 if dims == 2 else 8)

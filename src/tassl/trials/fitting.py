@@ -67,15 +67,25 @@ def _targets(bench: Bench, rows: np.ndarray) -> Tensor:
 
 def predict_table(bench: Bench, head: Head, rows: np.ndarray) -> pd.DataFrame:
     """Predictions of a head for these rows, one row each."""
+    if head.dense:
+        return mask_table(bench, predict_masks(bench, head, rows), rows)
+    return _score_table(bench, rows, torch.cat(list(_predictions(bench, head, rows))).numpy())
+
+
+def predict_masks(bench: Bench, head: Head, rows: np.ndarray) -> np.ndarray:
+    """Predicted class numbers of these rows, (row, *space) uint8."""
     batches = _predictions(bench, head, rows)
-    if not head.dense:
-        return _score_table(bench, rows, torch.cat(list(batches)).numpy())
-    store, scores, start = bench.tensors.store, [], 0
-    assert store.masks is not None
-    for batch in batches:
-        for predicted in batch.argmax(1).numpy():
-            scores.append(dice_of_masks(predicted, store.masks[rows[start]], bench.classes))
-            start += 1
+    return np.concatenate([batch.argmax(1).to(torch.uint8).numpy() for batch in batches])
+
+
+def mask_table(bench: Bench, masks: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
+    """Dice of predicted masks per class, one row each."""
+    wanted = bench.tensors.store.masks
+    assert wanted is not None
+    scores = [
+        dice_of_masks(mask, wanted[row], bench.classes)
+        for mask, row in zip(masks, rows, strict=True)
+    ]
     return _table(bench, rows, np.array(scores), "dice_", 1)
 
 
@@ -142,9 +152,3 @@ def adapt_once(bench: Bench, arm: Arm, subset: Subset, folder: Path) -> dict[str
     file = folder / "predictions.parquet"
     write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
     return {name: score_once(table, name) for name in HEADS[bench.task].metrics}
-
-
-def predict_masks(bench: Bench, head: Head) -> np.ndarray:
-    """Predicted class numbers of the test rows, (row, *space) uint8."""
-    batches = _predictions(bench, head, bench.test)
-    return np.concatenate([batch.argmax(1).numpy() for batch in batches]).astype(np.uint8)

@@ -19,7 +19,14 @@ from tassl.evaluation.splits import Subset
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.trials.bench import Bench
-from tassl.trials.fitting import fit_arm, make_features, predict_masks, predict_table, probe_table
+from tassl.trials.fitting import (
+    fit_arm,
+    make_features,
+    mask_table,
+    predict_masks,
+    predict_table,
+    probe_table,
+)
 from tassl.trials.predictions import keep, prediction_file, slug
 
 
@@ -101,10 +108,14 @@ def _train_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning, folder: P
         return name
     head = fit_arm(bench, arm, subset, tuning)
     if head.dense and subset.budget == "all" and subset.draw == 0:
+        masks = predict_masks(bench, head, bench.test)
         ids = bench.tensors.store.table.id.to_numpy()[bench.test].astype(str)
         file = prediction_file(folder, arm, subset).with_suffix(".npz")
-        write_arrays(file, {"ids": ids, "masks": predict_masks(bench, head)})
-    keep(predict_table(bench, head, bench.test), arm, subset, folder)
+        write_arrays(file, {"ids": ids, "masks": masks})
+        table = mask_table(bench, masks, bench.test)
+    else:
+        table = predict_table(bench, head, bench.test)
+    keep(table, arm, subset, folder)
     return name
 
 

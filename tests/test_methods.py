@@ -47,13 +47,22 @@ def draw_batch(dims: int, channels: int, seed: int = 0) -> Batch:
     return Batch(draw_images(dims, channels), torch.arange(COUNT), seeded(seed))
 
 
+# A memory that fills makes the task harder, so that the loss says nothing of the learning.
+STILL = {"moco": {"queue": 0}, "dira": {"settings": {"moco": {"queue": 0}}}}
+
+
 def build(method: str, network: str, dims: int, channels: int) -> Method:
     torch.manual_seed(0)
     space = SPACES[dims]
     encoder = NETWORKS[network].load().sized(dims, channels, space)
     kind = METHODS[method].load()
-    options = kind.fitting(Masking(0.6, 0.25, "test"), space)
+    options = kind.fitting(Masking(0.6, 0.25, "test"), space) | STILL.get(method, {})
     return kind(encoder, augment=Augment(RANGES), **options)
+
+
+def home_of(method: str) -> str:
+    """A network that the method works on."""
+    return next(name for name in NETWORKS if name not in METHODS[method].known_failures)
 
 
 def combinations() -> Iterable:
@@ -128,14 +137,15 @@ def test_picture_shows_images_of_the_batch(method, network, dims):
     shown = learner.picture(learner.views(batch))
     assert shown
     for caption, picture in shown.items():
-        assert picture.shape == batch.images.shape, caption
+        assert picture.shape[:2] == batch.images.shape[:2], caption
+        assert picture.dim() == batch.images.dim(), caption
         assert picture.isfinite().all(), caption
         assert not picture.requires_grad, caption
 
 
 @every_method
 def test_views_leave_the_batch_alone(method):
-    learner = build(method, "cnn", METHODS[method].dims[0], 1)
+    learner = build(method, home_of(method), METHODS[method].dims[0], 1)
     batch = draw_batch(learner.encoder.dims, 1)
     before = batch.images.clone()
     learner.loss(learner.views(batch))
@@ -150,7 +160,7 @@ def test_options_are_keyword_only_with_defaults_and_kept(method):
     first, second, third, *options = inspect.signature(kind.__init__).parameters.values()
     assert (first.name, second.name, third.name) == ("self", "encoder", "augment")
     assert third.kind is inspect.Parameter.KEYWORD_ONLY
-    learner = build(method, "cnn", METHODS[method].dims[0], 1)
+    learner = build(method, home_of(method), METHODS[method].dims[0], 1)
     for option in options:
         assert option.kind is inspect.Parameter.KEYWORD_ONLY, option.name
         assert option.default is not inspect.Parameter.empty, f"{option.name} has no default"

@@ -21,6 +21,7 @@ from tassl.errors import OptionError
 from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.modality.base import Augmentation, ModalityProfile
+from tassl.networks import NETWORKS
 from tassl.optimisation import hold_memory, precision
 from tassl.pretraining.history import RESUME, History, write_history
 from tassl.pretraining.learner import Learner
@@ -63,6 +64,12 @@ def pretrain_method(
     card = look_up(METHODS, method, "method")
     if (folder / "checkpoint.json").exists():
         return load_checkpoint(folder)
+    if recipe.network in card.known_failures:
+        fit = [name for name in NETWORKS if name not in card.known_failures]
+        raise OptionError(
+            f"{card.title} does not work on network {recipe.network!r}: "
+            f"{card.known_failures[recipe.network]}. Use --network {fit[0]}."
+        )
     if len(rows) < max(2, card.smallest_batch) or schedule.batch < card.smallest_batch:
         raise OptionError(
             f"{card.title} needs at least {max(2, card.smallest_batch)} images in a batch; "

@@ -35,6 +35,16 @@ class Augment:
         images = self.intensity(geometry.apply_affine(images, affine, patch=self.patch), rng)
         return images, moved[:, 0].to(masks.dtype)
 
+    def milder(self) -> Augment:
+        """The same with mild ranges."""
+        return Augment(self.ranges.mild(), self.patch)
+
+    def placed(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """One view per image, and the affine map from its pixels to those of the image."""
+        affine = self._affine(images, rng)
+        view = geometry.apply_affine(images, affine, patch=self.patch)
+        return self.intensity(view, rng), affine
+
     def _affine(self, images: Tensor, rng: torch.Generator) -> Tensor:
         space = tuple(images.shape[2:])
         return geometry.draw_affine(self.ranges, len(images), space, rng, self.patch)

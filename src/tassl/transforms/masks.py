@@ -94,7 +94,7 @@ def steepness(images: Tensor) -> Tensor:
 
 
 def foreground(images: Tensor) -> Tensor:
-    """1 where an image is brighter than halfway from its darkest to its mean, (batch, 1, *space)."""
+    """1 where it is brighter than halfway from its darkest to its mean, (batch, 1, *space)."""
     grey = images.mean(1, keepdim=True)
     flat = grey.flatten(1)
     low = flat.amin(1)

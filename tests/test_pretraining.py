@@ -42,13 +42,16 @@ def train(
     tensors: Tensors,
     folder: Path,
     method: str,
-    network: str = "cnn",
+    network: str = "",
     *,
     rows: np.ndarray = ROWS,
-    batch: int = 8,
+    batch: int = 0,
     seed: int = 0,
     on_epoch: Callable[[Epoch], None] = lambda line: None,
 ) -> Checkpoint:
+    card = METHODS.get(method, METHODS["simclr"])
+    network = network or next(name for name in NETWORKS if name not in card.known_failures)
+    batch = batch or max(8, card.smallest_batch)
     return pretrain_method(
         tensors,
         rows,
@@ -111,7 +114,7 @@ def test_every_method_trains_end_to_end(tensors, tmp_path, method, network):
     with np.load(folder / "examples.npz", allow_pickle=False) as shown:
         assert "image" in shown.files
         assert len(shown.files) > 1
-        assert {shown[name].shape for name in shown.files} == {(6, 1, 16, 20)}
+        assert {shown[name].shape[:2] for name in shown.files} == {(6, 1)}
         np.testing.assert_allclose(shown["image"], tensors.images(ROWS[:6]).numpy())
 
 
@@ -126,6 +129,8 @@ def test_every_method_trains_on_volumes(volumes, tmp_path, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_training_changes_the_weights_and_the_seed_decides(tensors, tmp_path, method):
+    if 2 not in METHODS[method].dims:
+        pytest.skip("the card rules images out")
     first = train(tensors, tmp_path / "first", method)
     torch.rand(7)
     assert_same_weights(first, train(tensors, tmp_path / "again", method))
@@ -150,7 +155,8 @@ def saving(monkeypatch):
 @pytest.mark.usefixtures("saving")
 @pytest.mark.parametrize("done", [1, 2])
 @pytest.mark.parametrize(
-    ("method", "network"), [*[(method, "cnn") for method in METHODS], ("mae", "vit")]
+    ("method", "network"),
+    [*[(name, "") for name, card in METHODS.items() if 2 in card.dims], ("mae", "vit")],
 )
 def test_resumed_run_equals_an_uninterrupted_one(tensors, tmp_path, method, network, done):
     whole = train(tensors, tmp_path / "whole", method, network)
@@ -218,6 +224,12 @@ def test_only_the_given_rows_are_seen(tensors, tmp_path, monkeypatch):
     train(tensors, tmp_path, "simclr")
     assert seen <= set(ROWS.tolist())
     assert len(seen) == len(ROWS)
+
+
+def test_a_network_that_does_not_fit_is_refused(tensors, tmp_path):
+    with pytest.raises(OptionError, match=r"does not work on network 'cnn'.*--network vit"):
+        train(tensors, tmp_path / "run", "jepa", "cnn")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(ROWS, 4), (ROWS[:5], 8)])

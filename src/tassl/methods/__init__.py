@@ -19,6 +19,8 @@ class MethodCard(Card):
         batches: Usual images per step in 2D and volumes per step in 3D.
         smallest_batch: Below this batch size the objective is not safe.
         strong_views: Whether it wants strong augmentation (else mild).
+        steady_loss: Whether the loss means the same all along; not where a teacher or a memory
+            sets the task.
     """
 
     paradigm: str = ""
@@ -26,6 +28,7 @@ class MethodCard(Card):
     batches: tuple[int, int] = (128, 4)
     smallest_batch: int = 1
     strong_views: bool = False
+    steady_loss: bool = True
 
 
 TOKENS_ONLY = "it predicts features of single patches, which a transformer alone keeps apart"
@@ -50,6 +53,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(128, 16),
         smallest_batch=4,
         strong_views=True,
+        steady_loss=False,
     ),
     "dense": MethodCard(
         "Dense contrast",
@@ -90,6 +94,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(128, 16),
         smallest_batch=8,
         strong_views=True,
+        steady_loss=False,
     ),
     "barlow": MethodCard(
         "Barlow Twins",
@@ -120,6 +125,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(64, 8),
         smallest_batch=8,
         strong_views=True,
+        steady_loss=False,
     ),
     "jepa": MethodCard(
         "Latent prediction (I-JEPA)",
@@ -129,6 +135,7 @@ METHODS: dict[str, MethodCard] = {
         paradigm="predictive",
         keeps="meaning of regions rather than their texture",
         batches=(128, 8),
+        steady_loss=False,
     ),
     "rotation": MethodCard(
         "Rotation prediction",
@@ -229,6 +236,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(64, 8),
         smallest_batch=8,
         strong_views=True,
+        steady_loss=False,
     ),
     "swin-unetr": MethodCard(
         "Restoration, rotation and contrast",
@@ -249,6 +257,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(64, 8),
         smallest_batch=4,
         strong_views=True,
+        steady_loss=False,
     ),
     "mae-simclr": MethodCard(
         "Masked restoration, then contrast",
@@ -259,5 +268,6 @@ METHODS: dict[str, MethodCard] = {
         batches=(128, 16),
         smallest_batch=8,
         strong_views=True,
+        steady_loss=False,
     ),
 }

@@ -83,7 +83,8 @@ def pretrain_method(
     options = kind.fitting(profile.masking, patch or recipe.shape)
     learner = Learner(kind(encoder, augment=augment, **options), tensors, rows, schedule)
     folder.mkdir(parents=True, exist_ok=True)
-    history = _train(learner, folder, on_epoch)
+    history = History(folder, on_epoch, schedule.epochs, card.steady_loss)
+    _train(learner, folder, history)
     write_history(folder, history)
     _write_examples(folder, learner)
     facts = asdict(schedule) | {"images": len(rows), "data": tensors.store.digest}
@@ -99,10 +100,9 @@ def pretrain_method(
     return load_checkpoint(folder)
 
 
-def _train(learner: Learner, folder: Path, on_epoch: Callable[[Epoch], None]) -> list[Epoch]:
+def _train(learner: Learner, folder: Path, history: History) -> None:
     hold_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    history = History(folder, on_epoch)
     resume = folder / RESUME
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -120,7 +120,6 @@ def _train(learner: Learner, folder: Path, on_epoch: Callable[[Epoch], None]) ->
         with _plain_interrupts():
             trainer.fit(learner, ckpt_path=resume if resume.exists() else None)
     learner.cpu()
-    return history.lines
 
 
 @contextmanager

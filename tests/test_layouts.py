@@ -69,7 +69,7 @@ class TestArrays:
         assert manifest.classes == ("3", "7")
         assert manifest.table.subject.tolist() == ["p1", "p1", "p2", "p3"]
         assert manifest.table.site.tolist() == ["x", "x", "y", "y"]
-        assert set(manifest.table["mask"]) == {"masks"}
+        assert set(manifest.table.masks) == {("masks",)}
         assert set(manifest.table.split) == {""}
         assert manifest.notes == ()
 
@@ -138,7 +138,7 @@ class TestNiftiPairs:
         manifest = index(tmp_path)
         assert manifest.layout == "nifti-pairs"
         assert manifest.table.subject.tolist() == ["a", "b", "c"]
-        assert (manifest.table["mask"] != "").tolist() == [True, True, False]
+        assert manifest.table.masks.map(bool).tolist() == [True, True, False]
         assert manifest.classes == ("background", "head", "tail")
         assert set(manifest.table.label) == {-1}
 
@@ -148,7 +148,7 @@ class TestNiftiPairs:
         (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "lesion": 1}}')
         manifest = index(tmp_path)
         assert manifest.table.id.tolist() == ["case_001"]
-        assert manifest.table["mask"].tolist() == ["labels/case_001.nii"]
+        assert manifest.table.masks.tolist() == [("labels/case_001.nii",)]
         assert manifest.classes == ("background", "lesion")
 
     def test_channels_in_a_fourth_axis(self, tmp_path: Path):
@@ -209,7 +209,7 @@ class TestClassFolders:
             save_png(tmp_path / name)
         table = index(tmp_path).table
         assert table.id.tolist() == ["a/1", "a/2", "a/lone_mask"]
-        assert table["mask"].tolist() == ["a/1_mask.png", "a/2_mask.png", ""]
+        assert table.masks.tolist() == [("a/1_mask.png",), ("a/2_mask.png",), ()]
 
     def test_further_mask_is_no_image(self, tmp_path: Path):
         for name in ("a/1.png", "a/1_mask.png", "a/1_mask_1.png"):
@@ -308,12 +308,12 @@ class TestRealSets:
     def test_hippocampus(self, real: Callable[[str], Path]):
         manifest = index(real("hippocampus"))
         assert len(manifest.table) == 260
-        assert (manifest.table["mask"] != "").all()
+        assert manifest.table.masks.map(bool).all()
         assert manifest.set_aside == ()
 
     def test_busi(self, real: Callable[[str], Path]):
         manifest = index(real("busi_seg"))
         assert len(manifest.table) == 104
-        assert (manifest.table["mask"] != "").all()
+        assert manifest.table.masks.map(bool).all()
         assert counts(manifest, "label") == {1: 45, 0: 44, 2: 15}
         assert manifest.classes == ("benign", "malignant", "normal")

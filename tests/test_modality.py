@@ -37,7 +37,7 @@ def test_banned_operation_is_refused_with_reason_and_source(modality, operation,
     with pytest.raises(BannedOperation) as caught:
         profile.augmentation(locality, **change)
     message = str(caught.value)
-    for words in (operation, modality, ban.reason, ban.source, f"--allow {operation}"):
+    for words in (operation, modality, ban.text, ban.source, f"--allow {operation}"):
         assert words in message
     assert "\n" not in message
     chosen = profile.augmentation(locality, allow=[operation], **change)
@@ -73,7 +73,7 @@ def test_profile_states_its_grounds(modality):
     profile = load(modality)
     assert profile.name == modality
     assert profile.steps
-    assert all(ban.reason and ban.source for ban in profile.banned.values())
+    assert all(ban.text and ban.source for ban in profile.banned.values())
     assert profile.masking.source
     assert 0 < profile.masking.ratio < 1
     assert 0 < profile.masking.block < 1

@@ -300,6 +300,7 @@ class TestDuplicates:
 
 def test_manifest_table_fills_what_is_unknown(tmp_path: Path):
     table = make_table([{"id": "a", "file": "a.png", "subject": "p"}])
-    assert table.loc[0, ["array", "split", "mask", "site"]].tolist() == [""] * 4
+    assert table.loc[0, ["array", "split", "study", "site"]].tolist() == [""] * 4
+    assert table.loc[0, ["parts", "masks", "findings"]].tolist() == [()] * 3
     assert table.loc[0, ["item", "label"]].tolist() == [-1, -1]
     assert "none given" in Manifest(tmp_path, "x", table).account()

@@ -2,19 +2,29 @@
 
 Columns of the table:
 
-    id       unique name of the image
-    file     file that holds it, relative to the root
-    array    array inside the file (npz), else ""
-    item     position inside that array, -1 where the file is one image
-    subject  the patient, animal or specimen; never crosses a split
-    split    "train", "val" or "test" where the data set gives one, else ""
-    label    class number, -1 where unknown
-    mask     file or "array" that holds the segmentation, else ""
-    site     acquisition site or scanner, "" where unknown
+    id        unique name of the image
+    file      file that holds it, relative to the root; the first of `parts` where those are given
+    parts     files that make it up together, in order: the channels of one image, or the slices of
+              one volume; () where `file` holds it all
+    array     array inside the file (npz), else ""
+    item      position inside the array, or frame or page of the file; -1 where it holds one image
+    subject   the patient, animal or specimen; never crosses a split
+    study     the examination it belongs to, "" where unknown
+    order     place of a slice or frame within its study, -1 where unknown
+    split     "train", "val" or "test" where the data set gives one, else ""
+    label     class number, -1 where unknown
+    findings  0 or 1 for every class where an image may show several, () where unknown
+    value     the number to predict, in the manifest's unit; NaN where unknown
+    masks     files (or the array) that hold the segmentation, united where they are several; ()
+    boxes     (class, low corner..., high corner...) one after another, in pixels along the axes as
+              they lie in memory; None where unknown, () where there is nothing to find
+    site      acquisition site or scanner, "" where unknown
+    spacing   mm per pixel along each axis where a table gives it and the file does not; ()
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +35,11 @@ import pandas as pd
 
 from tassl.errors import InputError, LeakError, OptionError
 
-COLUMNS = ("id", "file", "array", "item", "subject", "split", "label", "mask", "site")
+BLANK: dict[str, object] = {
+    "parts": (), "array": "", "item": -1, "study": "", "order": -1, "split": "", "label": -1,
+    "findings": (), "value": math.nan, "masks": (), "boxes": None, "site": "", "spacing": (),
+}  # fmt: skip
+COLUMNS = ("id", "file", "subject", *BLANK)
 SPLITS = ("train", "val", "test")
 
 
@@ -45,9 +59,12 @@ class Manifest:
         root: Folder that the `file` and `mask` columns are relative to.
         layout: Name of the layout that was recognised.
         table: One row per image, with the columns above.
-        classes: Names of the classes, in the order of their numbers.
+        classes: Names of the classes, in the order of their numbers; of masks and boxes where
+            those are what the data set labels.
         notes: What a person should know of how the data were understood.
         set_aside: Files that could not be used.
+        unit: Of `value`, as "mm".
+        instances: Whether masks number single objects rather than classes.
     """
 
     root: Path
@@ -56,18 +73,20 @@ class Manifest:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
+    unit: str = ""
+    instances: bool = False
 
     def account(self) -> str:
         """Say in a few lines how the data were understood."""
         table = self.table
         split = table.split.value_counts().to_dict()
         given = ", ".join(f"{name} {split[name]}" for name in SPLITS if name in split)
-        labelled, masked = np.sum(table.label >= 0), np.sum(table["mask"] != "")
+        labelled = np.sum((table.label >= 0) | table.findings.map(bool))
         lines = [
             f"layout   {self.layout}",
             f"images   {len(table)} of {table.subject.nunique()} subjects",
             f"labels   {labelled} images, classes: {', '.join(self.classes) or 'none'}",
-            f"masks    {masked} images",
+            f"masks    {table.masks.map(bool).sum()} images",
             f"splits   {given or 'none given: tassl draws its own, by subject'}",
         ]
         lines += [f"note     {note}" for note in self.notes]
@@ -77,8 +96,7 @@ class Manifest:
 
 def make_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     """Build the table from rows that may leave out what they do not know."""
-    blank = {"array": "", "item": -1, "split": "", "label": -1, "mask": "", "site": ""}
-    return pd.DataFrame([blank | row for row in rows], columns=list(COLUMNS))
+    return pd.DataFrame([BLANK | row for row in rows], columns=list(COLUMNS))
 
 
 def rename_subjects(manifest: Manifest, pattern: str) -> Manifest:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def build_store(
     grid = choose_grid(shapes, spacings, longest or (128 if len(shapes[0]) == 2 else 64))
 
     table = manifest.table.iloc[usable].reset_index(drop=True)
-    table = table.assign(masked=table["mask"] != "", digest=digests)
+    table = table.assign(masked=table.masks.map(bool), digest=digests)
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -158,10 +159,11 @@ def open_store(folder: Path) -> Store:
 def trace_files(manifest: Manifest) -> str:
     """Hash of names, sizes and times of a manifest's files: tells whether to look at them anew."""
     root, table = manifest.root, manifest.table
-    masks = table["mask"][(table["mask"] != "") & (table.array == "")]
+    named = {*table.file, *chain.from_iterable(table.parts)}
+    named.update(chain.from_iterable(table.masks[table.array == ""]))
     marks = [
         (name, stat.st_size, stat.st_mtime_ns)
-        for name in sorted({*table.file, *masks})
+        for name in sorted(named)
         if (stat := (root / name).stat())
     ]
     return hashlib.sha256(repr(marks).encode()).hexdigest()[:16]
@@ -174,15 +176,15 @@ def _rows(table: pd.DataFrame) -> Iterator[tuple[int, Any]]:
 
 def _read_row(root: Path, row: Any) -> tuple[Picture, Picture | None]:
     picture = read_picture(root / row.file, row.array, row.item)
-    if not row.mask:
+    if not row.masks:
         return picture, None
     if row.array:
-        mask = read_mask(root / row.file, row.mask, row.item)
+        mask = read_mask(root / row.file, row.masks[0], row.item)
     else:
-        mask = read_mask(root / row.mask)
+        mask = read_mask(root / row.masks[0])
     if mask.pixels.shape[1:] != picture.pixels.shape[1:]:
         raise InputError(
-            f"{row.mask} has shape {mask.pixels.shape[1:]}, its image {row.file} "
+            f"{row.masks[0]} has shape {mask.pixels.shape[1:]}, its image {row.file} "
             f"{picture.pixels.shape[1:]}. Mend or remove this pair."
         )
     return picture, mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -19,28 +19,50 @@ class Augmentation:
     Args:
         crop: Smallest share of the image area (volume) that a view keeps, 1 for the whole.
         rotate_degrees: Largest rotation to either side.
+        quarter_turns: Probability of a turn by 90, 180 or 270 degrees in the plane.
         flip_lr: Probability of a left-right flip.
         flip_ud: Probability of an up-down flip.
+        elastic: Largest smooth displacement, as a share of each side.
         brightness: Largest shift, in standard deviations of the images.
         contrast: Largest relative change of contrast.
         gamma: Largest change of the logarithm of the exponent.
-        noise: Largest standard deviation of added Gaussian noise, in those of the images.
-        speckle: Largest relative standard deviation of multiplicative noise.
-        blur: Largest standard deviation of a Gaussian blur, in pixels.
+        window: Largest share of the range of values that is clipped at either end; values in
+            between stay as they are.
         bias_field: Largest logarithm of a smooth multiplicative field.
+        depth_gain: Largest logarithm of a gain that varies along depth (the row axis) alone.
+        stain: Largest relative change of each stain's density (haematoxylin, eosin, DAB).
+        illuminant: Largest logarithm of the gain of single colour channels.
+        blur: Largest standard deviation of a Gaussian blur, in pixels.
+        speckle: Largest relative standard deviation of multiplicative noise.
+        noise: Largest standard deviation of added Gaussian noise, in those of the images.
+        rician: Largest standard deviation of the complex noise under a magnitude image.
+        poisson: Largest standard deviation of counting noise at the image's brightest level; it
+            falls with the square root of the level.
+        ghosting: Largest strength of shifted copies along one axis, as motion leaves them.
+        cutout: Largest share of the area (volume) under one grey block.
     """
 
     crop: float = 1.0
     rotate_degrees: float = 0.0
+    quarter_turns: float = 0.0
     flip_lr: float = 0.0
     flip_ud: float = 0.0
+    elastic: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
     gamma: float = 0.0
-    noise: float = 0.0
-    speckle: float = 0.0
-    blur: float = 0.0
+    window: float = 0.0
     bias_field: float = 0.0
+    depth_gain: float = 0.0
+    stain: float = 0.0
+    illuminant: float = 0.0
+    blur: float = 0.0
+    speckle: float = 0.0
+    noise: float = 0.0
+    rician: float = 0.0
+    poisson: float = 0.0
+    ghosting: float = 0.0
+    cutout: float = 0.0
 
     def active(self) -> list[str]:
         """Names of the operations that are switched on."""
@@ -54,18 +76,34 @@ class Augmentation:
             brightness=self.brightness / 2,
             contrast=self.contrast / 2,
             gamma=self.gamma / 2,
-            noise=0.0,
-            speckle=0.0,
+            elastic=self.elastic / 2,
+            window=self.window / 2,
+            stain=self.stain / 2,
+            illuminant=self.illuminant / 2,
             blur=0.0,
+            speckle=0.0,
+            noise=0.0,
+            rician=0.0,
+            poisson=0.0,
+            ghosting=0.0,
+            cutout=0.0,
         )
 
 
 @dataclass(frozen=True)
-class Ban:
-    """Why an operation destroys meaning here, and who says so."""
+class Rule:
+    """A statement, who says so, and how well it is supported.
 
-    reason: str
+    Args:
+        text: The statement or reason.
+        source: Paper, year, arXiv number or DOI; "derived" where it follows from others.
+        strength: "strong" (several data sets or a consensus), "moderate" (one controlled study) or
+            "weak" (a small study, or physics and anatomy alone).
+    """
+
+    text: str
     source: str
+    strength: str = "weak"
 
 
 @dataclass(frozen=True)
@@ -82,6 +120,11 @@ class Masking:
     source: str
 
 
+def everywhere(pixels: np.ndarray) -> np.ndarray:
+    """The whole image is foreground."""
+    return np.ones(pixels.shape[1:], dtype=bool)
+
+
 @dataclass(frozen=True)
 class ModalityProfile:
     """Preprocessing, augmentation ranges and prohibitions of one modality.
@@ -94,16 +137,24 @@ class ModalityProfile:
             over the image, "local" for small lesions and for dense tasks.
         banned: Operations that destroy meaning here.
         masking: Defaults of masked pretexts.
-        degenerate: Spatial pretexts that carry no signal here, with the reason.
+        degenerate: Spatial pretexts that carry no signal here, with the reason: "rotation",
+            "jigsaw", "relative position", "order".
+        positives: Pairs of images that show the same thing, and may stand for two views of one:
+            "same study", "next slice", "next frame", "same subject".
+        advice: What else is known of pretraining on this modality.
+        foreground: Where the patient is in one prepared image (channel, *space): booleans (*space).
     """
 
     name: str
     prepare: Callable[[np.ndarray], np.ndarray]
     steps: str
     augmentations: Mapping[str, Augmentation]
-    banned: Mapping[str, Ban]
+    banned: Mapping[str, Rule]
     masking: Masking
-    degenerate: Mapping[str, str]
+    degenerate: Mapping[str, Rule] = field(default_factory=dict)
+    positives: Mapping[str, Rule] = field(default_factory=dict)
+    advice: tuple[Rule, ...] = ()
+    foreground: Callable[[np.ndarray], np.ndarray] = everywhere
 
     def augmentation(
         self,
@@ -135,7 +186,7 @@ class ModalityProfile:
             if name in self.banned and name not in allow:
                 ban = self.banned[name]
                 raise BannedOperation(
-                    f"{name} is banned for {self.name}: {ban.reason} ({ban.source}). "
+                    f"{name} is banned for {self.name}: {ban.text} ({ban.source}). "
                     f"Leave it out, or permit it by name with --allow {name}."
                 )
         return chosen
@@ -145,7 +196,7 @@ def _check_strengths(ranges: Augmentation) -> None:
     if not 0 < ranges.crop <= 1:
         raise OptionError(f"crop is {ranges.crop}; wanted a share of the area in (0, 1].")
     for name, value in asdict(ranges).items():
-        most = 1 if name.startswith("flip") else float("inf")
+        most = 1 if name.startswith(("flip", "quarter")) else float("inf")
         if not 0 <= value <= most:
             raise OptionError(f"{name} is {value}; wanted zero or more, a flip at most 1.")
 

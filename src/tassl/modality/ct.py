@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tassl.modality.base import Augmentation, Ban, Masking, ModalityProfile
+from tassl.modality.base import Augmentation, Masking, ModalityProfile, Rule
 
 LOW_HU, HIGH_HU = -1000.0, 1000.0
 SOURCE = "Isensee et al. 2021, 10.1038/s41592-020-01008-z; derived"
@@ -22,11 +22,10 @@ PROFILE = ModalityProfile(
         "local": Augmentation(crop=0.3, rotate_degrees=15, brightness=0.05, noise=0.05),
     },
     banned={
-        "gamma": Ban("tissue identity is its HU value", SOURCE),
-        "contrast": Ban("tissue identity is its HU value", SOURCE),
-        "flip_lr": Ban("organ side and situs are anatomy", SOURCE),
-        "bias_field": Ban("no such field exists in CT", SOURCE),
+        "gamma": Rule("tissue identity is its HU value", SOURCE),
+        "contrast": Rule("tissue identity is its HU value", SOURCE),
+        "flip_lr": Rule("organ side and situs are anatomy", SOURCE),
+        "bias_field": Rule("no such field exists in CT", SOURCE),
     },
     masking=Masking(0.75, 0.17, "Chen et al. 2023, arXiv:2204.11716"),
-    degenerate={},
 )

@@ -1,6 +1,6 @@
 """Magnetic resonance imaging: intensities are arbitrary, fields are smooth, noise is Rician."""
 
-from tassl.modality.base import Augmentation, Ban, Masking, ModalityProfile, zscore_foreground
+from tassl.modality.base import Augmentation, Masking, ModalityProfile, Rule, zscore_foreground
 
 PROFILE = ModalityProfile(
     name="mri",
@@ -17,10 +17,9 @@ PROFILE = ModalityProfile(
         ),
     },
     banned={
-        "flip_lr": Ban("side is a finding in lateralised disease", "derived from anatomy"),
-        "flip_ud": Ban("anatomy is upright once reoriented", "derived from anatomy"),
-        "speckle": Ban("MRI noise is Rician, not multiplicative", "physics of the acquisition"),
+        "flip_lr": Rule("side is a finding in lateralised disease", "derived from anatomy"),
+        "flip_ud": Rule("anatomy is upright once reoriented", "derived from anatomy"),
+        "speckle": Rule("MRI noise is Rician, not multiplicative", "physics of the acquisition"),
     },
     masking=Masking(0.75, 0.125, "Wald et al. 2025, arXiv:2410.23132"),
-    degenerate={},
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Ultrasound: the beam has a direction, speckle is signal and noise at once."""
 
-from tassl.modality.base import Augmentation, Ban, Masking, ModalityProfile, clip_percentiles
+from tassl.modality.base import Augmentation, Masking, ModalityProfile, Rule, clip_percentiles
 
 SOURCE = "VanBerlo et al. 2025, arXiv:2504.07904; physics of the beam"
 
@@ -19,9 +19,8 @@ PROFILE = ModalityProfile(
         ),
     },
     banned={
-        "flip_ud": Ban("depth and attenuation run along this axis", SOURCE),
-        "bias_field": Ban("gain along depth carries signal, and there is no coil", SOURCE),
+        "flip_ud": Rule("depth and attenuation run along this axis", SOURCE),
+        "bias_field": Rule("gain along depth carries signal, and there is no coil", SOURCE),
     },
     masking=Masking(0.6, 0.125, "Kang et al. 2024, arXiv:2306.08249; ratio derived"),
-    degenerate={},
 )  # fmt: skip

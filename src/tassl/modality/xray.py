@@ -1,6 +1,6 @@
 """Radiography: anatomy stands upright, sides matter, markers tempt."""
 
-from tassl.modality.base import Augmentation, Ban, Masking, ModalityProfile, clip_percentiles
+from tassl.modality.base import Augmentation, Masking, ModalityProfile, Rule, clip_percentiles
 
 PROFILE = ModalityProfile(
     name="xray",
@@ -21,12 +21,11 @@ PROFILE = ModalityProfile(
         ),
     },
     banned={
-        "flip_ud": Ban("anatomy stands upright", "Elgendi et al. 2021, 10.3389/fmed.2021.629134"),
-        "flip_lr": Ban(
+        "flip_ud": Rule("anatomy stands upright", "Elgendi et al. 2021, 10.3389/fmed.2021.629134"),
+        "flip_lr": Rule(
             "heart side, situs and device side are findings",
             "Elgendi et al. 2021, 10.3389/fmed.2021.629134; derived",
         ),
     },
     masking=Masking(0.75, 0.125, "Xiao et al. 2023, arXiv:2210.12843 (0.9 at 224 pixels)"),
-    degenerate={},
 )

@@ -90,7 +90,7 @@ def _rows(path: Path, prefix: str, parts: dict[str, np.ndarray]) -> list[dict[st
             "subject": str(subjects[k]),
             "split": split,
             "label": int(labels[k]),
-            "mask": f"{prefix}masks" if "masks" in parts else "",
+            "masks": (f"{prefix}masks",) if "masks" in parts else (),
             "site": str(sites[k]),
         }
         for k in range(count)

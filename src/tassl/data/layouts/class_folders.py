@@ -42,7 +42,7 @@ def read(path: Path) -> Manifest:
                     "subject": str(name.with_suffix("")),
                     "split": split,
                     "label": classes.index(folder.name),
-                    "mask": str(mask.relative_to(path)) if mask else "",
+                    "masks": (str(mask.relative_to(path)),) if mask else (),
                 }
             )
     notes = (

@@ -53,7 +53,7 @@ def read(path: Path) -> Manifest:
                 "id": name,
                 "file": str(image.relative_to(path)),
                 "subject": name,
-                "mask": str(mask.relative_to(path)) if mask else "",
+                "masks": (str(mask.relative_to(path)),) if mask else (),
             }
         )
     if mismatched:

@@ -1,0 +1,42 @@
+"""Changes of colour as stains and lamps make them, on colours between 0 (black) and 1 (white)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FAINTEST = 1 / 255  # light that a camera of 8 bits tells from none
+STAINS = (  # optical density in red, green, blue of haematoxylin, eosin and DAB
+    (0.65, 0.70, 0.29),
+    (0.07, 0.99, 0.11),
+    (0.27, 0.57, 0.78),
+)
+
+
+def apply_stain(colours: Tensor, density: Tensor) -> Tensor:
+    """Multiply the density of each stain; unstained glass stays white.
+
+    Args:
+        colours: (batch, 3, *space), red, green, blue.
+        density: (batch, 3), factor of haematoxylin, eosin and DAB.
+
+    Source:
+        Ruifrok & Johnston 2001 (separation of stains by optical density); Tellez et al. 2018,
+        arXiv:1808.05896 (its random change, here without the shift that would tint the glass).
+    """
+    stains = torch.tensor(STAINS, device=colours.device)
+    change = torch.linalg.inv(stains) @ (density[:, :, None] * stains)
+    depth = -colours.clamp(FAINTEST, 1).log().flatten(2)
+    changed = change.mT.to(colours.dtype) @ depth
+    return (-changed).exp().clamp_max(1).view(colours.shape)
+
+
+def apply_illuminant(colours: Tensor, gain: Tensor) -> Tensor:
+    """Multiply each channel by its gain (batch, 3), as another lamp does.
+
+    Ratios between the pixels of a channel stay; nothing is clipped.
+
+    Source:
+        After Zini et al. 2022, arXiv:2202.07993 (lamps that exist rather than free hues).
+    """
+    return colours * gain.view(*gain.shape, *[1] * (colours.dim() - 2))

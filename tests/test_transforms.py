@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -233,8 +234,10 @@ def test_bend_is_bounded_and_never_folds(space):
     assert torch.linalg.det(jacobian).min() > 0
 
 
+@pytest.mark.parametrize("cached", [1, 2**18])
 @both_dims
-def test_mask_moves_with_its_image(space):
+def test_mask_moves_with_its_image(space, cached, monkeypatch):
+    monkeypatch.setattr("tassl.transforms.augment.CACHED", cached)
     masks = (smooth(4, space)[:, 0] > 0).long() * 3
     images, moved = Augment(GEOMETRY).paired(masks[:, None].float(), masks, seeded(1))
     assert moved.dtype == masks.dtype
@@ -242,6 +245,16 @@ def test_mask_moves_with_its_image(space):
     agree = (images[:, 0] > 1.5) == (moved > 1.5)
     assert agree.float().mean() > 0.97  # all but pixels on the edge
     assert ((masks > 1.5) == (moved > 1.5)).float().mean() < 0.9
+
+
+@pytest.mark.parametrize("portion", [1, 2, 3, 5])
+def test_images_keep_their_order_when_changed_in_portions(portion, monkeypatch):
+    monkeypatch.setattr("tassl.transforms.augment.CACHED", portion * 12 * 14)
+    images, masks = draw(5, 1, 12, 14), torch.arange(5)[:, None, None].expand(5, 12, 14)
+    views, moved = Augment(Augmentation()).paired(images, masks, seeded(0))
+    torch.testing.assert_close(views, images, atol=1e-4, rtol=0)
+    torch.testing.assert_close(Augment(Augmentation())(images, seeded(0)), views)
+    assert torch.equal(moved, masks)
 
 
 @both_dims
@@ -313,7 +326,7 @@ CHANGES: dict[str, Change] = {
     ),
     "stain": lambda x, a, n: colour.apply_stain(x, 1 + a[:, None] * n[0].flatten(1)[:, :3] / 9),
     "illuminant": lambda x, a, n: colour.apply_illuminant(x, 1 + a[:, None] * torch.ones(3) / 2),
-    "blur": lambda x, a, n: corruption.apply_blur(x, a),
+    "blur": lambda x, a, n: corruption.apply_blur(x, a, 5),
     "ghosts": lambda x, a, n: ghost(x, a),
     "added": lambda x, a, n: corruption.apply_noise(x, n[0], a, 0 * a, 0 * a),
     "speckle": lambda x, a, n: corruption.apply_noise(x, n[0], 0 * a, a, 0 * a),
@@ -525,13 +538,14 @@ def test_strengths_that_would_break_images_are_refused(operation):
 @both_dims
 def test_blur_equals_scipy_with_a_deviation_per_image(space):
     images, deviations = draw(4, 2, *space), torch.tensor([0.5, 1.0, 1.5, 6.0])
-    blurred = corruption.apply_blur(images, deviations)
+    reach = 11  # beyond some of the sides
+    blurred = corruption.apply_blur(images, deviations, reach)
     for image, deviation, result in zip(images, deviations.tolist(), blurred, strict=True):
         for channel, changed in zip(image.numpy(), result.numpy(), strict=True):
             expected = channel
-            for axis, size in enumerate(space):
+            for axis in range(len(space)):
                 expected = ndimage.gaussian_filter1d(
-                    expected, deviation, axis, mode="nearest", radius=size
+                    expected, deviation, axis, mode="nearest", radius=reach
                 )
             np.testing.assert_allclose(changed, expected, atol=1e-5)
 
@@ -643,6 +657,40 @@ def test_cutout_fills_one_block_with_the_mean_of_each_channel(space):
 
 
 # Views, masks and random numbers
+
+
+@pytest.mark.parametrize("operation", asdict(Augmentation()))
+@both_dims
+def test_every_operation_shows_and_leaves_the_images_size(operation, space):
+    square = (space[0], *space[:-1])  # a plane in which quarter turns fit
+    images = colours(8, 3, *square)
+    ranges = Augmentation(**{operation: MOST.get(operation, 0.5)})
+    view = Augment(ranges, normalisation=UNIT)(images, seeded(0))
+    assert view.shape == images.shape
+    changed = (view - images).flatten(1).abs().amax(1) > 0.01
+    assert changed.sum() >= 2
+    once_more = Augment(ranges, normalisation=UNIT)(images, seeded(1))
+    assert not torch.allclose(view, once_more, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("source", "at_minimum", "at_maximum"),
+    [("noise", 0.2, 0.2), ("speckle", 0.0, 0.8), ("poisson", 0.0, 0.2)],
+)
+def test_noise_of_a_view_has_the_strength_of_its_source(source, at_minimum, at_maximum):
+    images = torch.tensor([-2.0, 2.0]).view(1, 1, 2, 1).expand(200, 1, 2, 400)
+    augment = Augment(Augmentation(**{source: 0.2}))
+    most = (augment(images, seeded(0)) - images)[:, 0].std(2).amax(0)
+    torch.testing.assert_close(most, torch.tensor([at_minimum, at_maximum]), atol=5e-3, rtol=0.1)
+
+
+def test_blur_of_a_view_reaches_as_far_as_its_gaussian():
+    images = torch.zeros(500, 1, 25, 25)
+    images[:, :, 12, 12] = 1
+    view = Augment(Augmentation(blur=2.0))(images, seeded(0))[:, 0]
+    widest = view[view[:, 12, 12].argmin()]
+    expected = ndimage.gaussian_filter(images[0, 0].numpy(), 2.0, radius=6)
+    np.testing.assert_allclose(widest.numpy(), expected, atol=2e-3)
 
 
 @both_dims

@@ -13,6 +13,7 @@ from tassl.transforms.draws import uniform
 
 MOST = {"elastic": 0.05, "window": 0.5, "stain": 1.0, "ghosting": 1.0, "cutout": 1.0}
 COLOURS = 3
+CACHED = 2**18
 
 
 class Augment:
@@ -52,13 +53,18 @@ class Augment:
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return one view per image, (batch, channel, *patch)."""
-        return self._change(geometry.resample(images, self._grid(images, rng)), rng)
+        parts = images.split(_portion(images))
+        return torch.cat([self._view(part, self._grid(part, rng), rng) for part in parts])
 
     def paired(self, images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augment images and move their masks (batch, *space) along with them."""
-        grid = self._grid(images, rng)
-        moved = geometry.resample(masks[:, None].to(images.dtype), grid, nearest=True)
-        return self._change(geometry.resample(images, grid), rng), moved[:, 0].to(masks.dtype)
+        views, moved = [], []
+        size = _portion(images)
+        for part, layer in zip(images.split(size), masks[:, None].split(size), strict=True):
+            grid = self._grid(part, rng)
+            views.append(self._view(part, grid, rng))
+            moved.append(geometry.resample(layer.to(part.dtype), grid, nearest=True)[:, 0])
+        return torch.cat(views), torch.cat(moved).to(masks.dtype)
 
     def _grid(self, images: Tensor, rng: torch.Generator) -> Tensor:
         r, batch, space = self.ranges, len(images), tuple(images.shape[2:])
@@ -66,10 +72,10 @@ class Augment:
         bend = geometry.draw_bend(r.elastic, batch, len(space), rng) if r.elastic else None
         return geometry.sampling_grid(affine, self.patch or space, bend)
 
-    def _change(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Change everything but geometry, by the operations that are switched on."""
-        for stage in (self._recolour, self._regrade, self._corrupt):
-            images = stage(images, rng)
+    def _view(self, images: Tensor, grid: Tensor, rng: torch.Generator) -> Tensor:
+        images = geometry.resample(images, grid)
+        for change in (self._recolour, self._regrade, self._corrupt):
+            images = change(images, rng)
         return images
 
     def _recolour(self, images: Tensor, rng: torch.Generator) -> Tensor:
@@ -112,7 +118,8 @@ class Augment:
     def _corrupt(self, images: Tensor, rng: torch.Generator) -> Tensor:
         r, batch, dims = self.ranges, len(images), images.dim() - 2
         if r.blur:
-            images = corruption.apply_blur(images, uniform(batch, 0, r.blur, rng))
+            reach = max(1, round(3 * r.blur))
+            images = corruption.apply_blur(images, uniform(batch, 0, r.blur, rng), reach)
         if r.ghosting:
             images = corruption.apply_ghosts(
                 images, *corruption.draw_ghosts(r.ghosting, batch, dims, rng)
@@ -127,6 +134,11 @@ class Augment:
             block = corruption.draw_block(r.cutout, batch, dims, rng)
             images = corruption.apply_cutout(images, *block)
         return images
+
+
+def _portion(images: Tensor) -> int:
+    """How many images to change at a time: as many as the cache of a processor holds."""
+    return max(1, CACHED // images[0].numel()) if images.is_cpu else len(images)
 
 
 def _normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

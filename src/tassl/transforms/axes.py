@@ -1,4 +1,4 @@
-"""Linear maps along single axes, as small matrices: blur, shifted copies, smooth fields."""
+"""Linear maps along single axes, as small matrices: shifted copies and smooth fields."""
 
 from __future__ import annotations
 

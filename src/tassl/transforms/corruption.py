@@ -11,23 +11,29 @@ from tassl.transforms.draws import levels, per_image, uniform
 MOST_COPIES = 4
 
 
-def apply_blur(images: Tensor, deviation: Tensor) -> Tensor:
-    """Gaussian blur with one deviation (pixels) per image, axis by axis; borders are repeated."""
-    for axis in range(2, images.dim()):
-        images = along(images, _blurring(images.shape[axis], deviation), axis)
-    return images
+def apply_blur(images: Tensor, deviation: Tensor, reach: int) -> Tensor:
+    """Gaussian blur with one deviation per image, axis by axis; borders are repeated.
 
+    Sums of shifted images: for a short reach several times as fast as convolutions in groups.
 
-def _blurring(size: int, deviation: Tensor) -> Tensor:
-    """Matrices (batch, size, size) of a Gaussian whose overhang falls on the outermost pixels."""
-    steps = torch.arange(-size, size + 1, device=deviation.device)
+    Args:
+        images: (batch, channel, *space).
+        deviation: In pixels, (batch,).
+        reach: Pixels to either side at which the Gaussian is cut off.
+    """
+    steps = torch.arange(reach + 1, device=images.device)
     kernel = torch.exp(-0.5 * (steps / deviation[:, None].clamp_min(1e-3)) ** 2)
-    kernel = kernel / kernel.sum(1, keepdim=True)
-    matrix = kernel[:, 1:-1].unfold(1, size, 1).flip(1)
-    overhang = kernel.cumsum(1)[:, :size]
-    matrix[:, :, 0] += overhang.flip(1)
-    matrix[:, :, -1] += overhang
-    return matrix
+    kernel = (kernel / (2 * kernel.sum(1, keepdim=True) - kernel[:, :1])).to(images.dtype)
+    middle, *sides = (per_image(weight, images) for weight in kernel.unbind(1))
+    for axis in range(2, images.dim()):
+        size = images.shape[axis]
+        ends = images.narrow(axis, 0, 1), images.narrow(axis, size - 1, 1)
+        wide = torch.cat([*[ends[0]] * reach, images, *[ends[1]] * reach], axis)
+        images = images * middle
+        for step, weight in enumerate(sides, start=1):
+            pair = wide.narrow(axis, reach - step, size) + wide.narrow(axis, reach + step, size)
+            images.addcmul_(pair, weight)
+    return images
 
 
 def apply_noise(
@@ -50,8 +56,8 @@ def apply_noise(
     low, span = levels(images)
     level = images - low
     flat, square, linear = (per_image(v, images).square() for v in (added, speckle, poisson))
-    variance = flat + level * (linear / span.clamp_min(1e-6) + level * square)
-    return images + noise * variance.sqrt()
+    variance = (level * square).add_(linear / span.clamp_min(1e-6)).mul_(level).add_(flat)
+    return torch.addcmul(images, noise.to(images.dtype), variance.sqrt_())
 
 
 def apply_rician(images: Tensor, noise: Tensor, deviation: Tensor) -> Tensor:

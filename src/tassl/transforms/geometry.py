@@ -103,7 +103,7 @@ def resample(images: Tensor, grid: Tensor, *, nearest: bool = False) -> Tensor:
         (batch, channel, *view).
     """
     grid = grid.to(images.dtype)
-    if images.dim() == 5 and images.shape[2] > 1 and not nearest:
+    if images.dim() == 5 and images.shape[2] > 1 and images.is_cpu and not nearest:
         return _resample_volumes(images, grid)
     return _sample(images, grid, "nearest" if nearest else "bilinear")
 
@@ -116,22 +116,21 @@ def _sample(images: Tensor, grid: Tensor, mode: str) -> Tensor:
 def _resample_volumes(volumes: Tensor, grid: Tensor) -> Tensor:
     """Blend two readings in 2D, of the slices to either side of each place.
 
-    torch samples planes with vector instructions and volumes voxel by voxel: on a processor this
-    takes two fifths of the time. All slices lie in one tall plane, beside the same plane one
+    On a processor torch samples planes with vector instructions but volumes voxel by voxel: this
+    way takes a quarter of the time. All slices lie in one tall plane, beside the same plane one
     slice on; in single precision places are kept to a thousandth of a voxel.
     """
     batch, channels, slices, height, width = volumes.shape
     across, down, deep = grid.unbind(1)
-    deep = ((deep + 1) * (slices / 2) - 0.5).clamp(0, slices - 1)
-    lower = deep.floor().clamp_max(slices - 2)
-    down = ((down + 1) * (height / 2) - 0.5).clamp(0, height - 1)
-    rows = (slices - 1) * height
-    down = (lower * height + down + 0.5) * (2 / rows) - 1
+    gaps, edge = slices - 1, 1 - 1 / height
+    deep = (deep * (slices / 2)).add_(gaps / 2).clamp_(0, gaps)
+    lower = deep.floor().clamp_max_(gaps - 1)
+    down = (lower * (2 / gaps)).add_(1 / gaps - 1).add_(down.clamp(-edge, edge), alpha=1 / gaps)
     tall = torch.cat([volumes[:, :, :-1], volumes[:, :, 1:]], 1)
     places = torch.stack([across, down], 1).flatten(2, 3)
-    both = _sample(tall.view(batch, -1, rows, width), places, "bilinear")
+    both = _sample(tall.view(batch, -1, gaps * height, width), places, "bilinear")
     below, above = both.view(batch, 2 * channels, *grid.shape[2:]).chunk(2, 1)
-    return torch.lerp(below, above, (deep - lower)[:, None])
+    return torch.lerp(below, above, deep.sub_(lower)[:, None])
 
 
 def _flip_axes(dims: int) -> tuple[int, int]:

@@ -54,9 +54,10 @@ def _compare(
     """Images per second of each library, all on the same images in the same rounds."""
     images = torch.randn(batch, 1, *space, generator=seeded(0))
     augment, rng = Augment(ranges), seeded(1)
-    rivals: dict[str, Draw] = {"tassl": lambda: augment(images, rng)}
-    if find_spec("monai"):
-        rivals["MONAI"] = _per_item(_compose_monai(ranges, len(space)), images)
+    rivals: dict[str, Draw] = {
+        "tassl": lambda: augment(images, rng),
+        "MONAI": _per_item(_compose_monai(ranges, len(space)), images),
+    }
     if find_spec("torchvision") and len(space) == 2:
         pictures = _to_pictures(images)
         rivals["torchvision"] = _per_item(_compose_torchvision(ranges, space), pictures)
@@ -93,13 +94,13 @@ def _compose_monai(r: Augmentation, dims: int) -> Callable:
     """The same operations, each on every image; MONAI has no speckle, so it is spared that."""
     from monai import transforms as m
 
-    shift = [0.25 * (1 - r.crop ** (1 / dims)) * 64] * dims
+    least = r.crop ** (1 / dims)
     steps = [
         m.RandAffine(
             prob=1,
             rotate_range=[np.radians(r.rotate_degrees)] * (1 if dims == 2 else 3),
-            scale_range=[(r.crop ** (1 / dims) - 1, 0)] * dims,
-            translate_range=shift,
+            scale_range=[(least - 1, 0)] * dims,
+            translate_range=[16 * (1 - least)] * dims,
             padding_mode="border",
         )
     ]

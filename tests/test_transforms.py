@@ -500,6 +500,14 @@ def test_illuminant_keeps_ratios_between_pixels_of_a_channel(space):
         torch.testing.assert_close(changed[k, channel], expected)
 
 
+def test_a_lamp_is_warmer_or_cooler_and_never_green():
+    red, green, blue = colour.draw_illuminant(0.2, 500, seeded(0)).unbind(1)
+    assert torch.equal(green, torch.ones(500))
+    torch.testing.assert_close(red * blue, green)
+    assert red.log().min() == pytest.approx(-0.2, abs=0.01)
+    assert red.log().max() == pytest.approx(0.2, abs=0.01)
+
+
 @pytest.mark.parametrize("operation", ["stain", "illuminant"])
 @both_dims
 def test_colours_change_on_their_own_scale(operation, space):

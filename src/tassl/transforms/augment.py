@@ -11,9 +11,10 @@ from tassl.modality.base import Augmentation
 from tassl.transforms import colour, corruption, geometry, intensity
 from tassl.transforms.draws import uniform
 
+# Beyond these a bend may fold, a window close, a density turn negative.
 MOST = {"elastic": 0.05, "window": 0.5, "stain": 1.0, "ghosting": 1.0, "cutout": 1.0}
 COLOURS = 3
-CACHED = 2**18
+CACHED = 2**18  # pixels that stay in a processor's cache while they are changed
 
 
 class Augment:
@@ -58,8 +59,7 @@ class Augment:
 
     def paired(self, images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augment images and move their masks (batch, *space) along with them."""
-        views, moved = [], []
-        size = _portion(images)
+        views, moved, size = [], [], _portion(images)
         for part, layer in zip(images.split(size), masks[:, None].split(size), strict=True):
             grid = self._grid(part, rng)
             views.append(self._view(part, grid, rng))
@@ -79,28 +79,26 @@ class Augment:
         return images
 
     def _recolour(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        r, shape = self.ranges, (len(images), COLOURS)
-        scale = self.normalisation
+        r, scale, shape = self.ranges, self.normalisation, (len(images), COLOURS)
         if not (r.stain or r.illuminant) or scale is None or images.shape[1] != COLOURS:
             return images
         mean, deviation = (
-            torch.tensor(values, dtype=images.dtype, device=images.device).view(
-                1, -1, *[1] * (images.dim() - 2)
-            )
+            images.new_tensor(values).view(1, -1, *[1] * (images.dim() - 2))
             for values in (scale.mean, scale.deviation)
         )
         colours = images * deviation + mean
         if r.stain:
             colours = colour.apply_stain(colours, uniform(shape, 1 - r.stain, 1 + r.stain, rng))
         if r.illuminant:
-            gain = uniform(shape, -r.illuminant, r.illuminant, rng).exp()
+            gain = colour.draw_illuminant(r.illuminant, len(images), rng)
             colours = colour.apply_illuminant(colours, gain)
         return (colours - mean) / deviation
 
     def _regrade(self, images: Tensor, rng: torch.Generator) -> Tensor:
         r, batch, shape = self.ranges, len(images), tuple(images.shape)
         if r.bias_field:
-            images = intensity.apply_field(images, intensity.draw_field(shape, r.bias_field, rng))
+            field = intensity.draw_field(shape, r.bias_field, rng)
+            images = intensity.apply_field(images, field)
         if r.depth_gain:
             gain = intensity.draw_depth_gain(shape, r.depth_gain, rng)
             images = intensity.apply_field(images, gain)
@@ -121,9 +119,8 @@ class Augment:
             reach = max(1, round(3 * r.blur))
             images = corruption.apply_blur(images, uniform(batch, 0, r.blur, rng), reach)
         if r.ghosting:
-            images = corruption.apply_ghosts(
-                images, *corruption.draw_ghosts(r.ghosting, batch, dims, rng)
-            )
+            ghosts = corruption.draw_ghosts(r.ghosting, batch, dims, rng)
+            images = corruption.apply_ghosts(images, *ghosts)
         if r.noise or r.speckle or r.poisson:
             deviations = (uniform(batch, 0, most, rng) for most in (r.noise, r.speckle, r.poisson))
             images = corruption.apply_noise(images, _normal(images.shape, rng), *deviations)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tassl.transforms.draws import uniform
+
 FAINTEST = 1 / 255  # light that a camera of 8 bits tells from none
 STAINS = (  # optical density in red, green, blue of haematoxylin, eosin and DAB
     (0.65, 0.70, 0.29),
@@ -31,12 +33,20 @@ def apply_stain(colours: Tensor, density: Tensor) -> Tensor:
     return (-changed).exp().clamp_max(1).view(colours.shape)
 
 
-def apply_illuminant(colours: Tensor, gain: Tensor) -> Tensor:
-    """Multiply each channel by its gain (batch, 3), as another lamp does.
-
-    Ratios between the pixels of a channel stay; nothing is clipped.
+def draw_illuminant(strength: float, batch: int, rng: torch.Generator) -> Tensor:
+    """Draw the gains (batch, 3) of a warmer or cooler lamp: red and blue move against each other.
 
     Source:
-        After Zini et al. 2022, arXiv:2202.07993 (lamps that exist rather than free hues).
+        After Zini et al. 2022, arXiv:2202.07993 (black-body lamps in place of free hues), here to
+        first order.
+    """
+    warmth = uniform(batch, -strength, strength, rng)
+    return torch.stack([warmth, torch.zeros_like(warmth), -warmth], 1).exp()
+
+
+def apply_illuminant(colours: Tensor, gain: Tensor) -> Tensor:
+    """Multiply each channel by its gain (batch, 3); nothing is clipped.
+
+    Ratios between the pixels of a channel stay as they are.
     """
     return colours * gain.view(*gain.shape, *[1] * (colours.dim() - 2))

@@ -6,7 +6,7 @@ from tassl.modality.artefacts import foreign
 from tassl.modality.base import Augmentation, Masking, ModalityProfile, Rule
 from tassl.modality.preparing import clear_outside, clip_percentiles, find_field
 
-LIT = 0.03
+LIT = 0.01
 VANBERLO = "VanBerlo et al. 2025, arXiv:2504.07904"
 
 

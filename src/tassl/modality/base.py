@@ -10,6 +10,9 @@ import numpy as np
 from tassl.errors import BannedOperation, OptionError, UnknownName
 
 LOCALITIES = ("global", "local")
+STRENGTHS = ("strong", "moderate", "weak")
+PRETEXTS = ("rotation", "jigsaw", "relative position", "order")
+PAIRS = ("same study", "next slice", "next frame", "same subject")
 
 
 @dataclass(frozen=True)
@@ -113,11 +116,14 @@ class Masking:
     Args:
         ratio: Share of the image that is hidden.
         block: Side of a hidden block, as a share of the longest image side.
+        source: As of a `Rule`.
+        strength: As of a `Rule`.
     """
 
     ratio: float
     block: float
     source: str
+    strength: str = "weak"
 
 
 def everywhere(pixels: np.ndarray) -> np.ndarray:
@@ -199,21 +205,3 @@ def _check_strengths(ranges: Augmentation) -> None:
         most = 1 if name.startswith(("flip", "quarter")) else float("inf")
         if not 0 <= value <= most:
             raise OptionError(f"{name} is {value}; wanted zero or more, a flip at most 1.")
-
-
-def clip_percentiles(pixels: np.ndarray, low: float = 0.5, high: float = 99.5) -> np.ndarray:
-    """Clip to two percentiles of the image and scale to [0, 1]."""
-    bottom, top = map(float, np.percentile(pixels, (low, high)))
-    return (np.clip(pixels, bottom, top) - bottom) / max(top - bottom, 1e-6)
-
-
-def zscore_foreground(pixels: np.ndarray) -> np.ndarray:
-    """Clip to percentiles, then zero mean and unit deviation over voxels above the mean level."""
-    result = np.empty_like(pixels)
-    for k, channel in enumerate(pixels):
-        bottom, top = np.percentile(channel, (0.5, 99.5))
-        clipped = np.clip(channel, bottom, top)
-        inside = clipped[clipped > bottom]
-        inside = inside if inside.size else clipped.ravel()
-        result[k] = (clipped - inside.mean()) / max(float(inside.std()), 1e-6)
-    return result

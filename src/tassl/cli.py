@@ -33,7 +33,9 @@ def _names(registry: dict[str, Any]) -> str:
     return ", ".join(registry)
 
 
-Data = Annotated[Path, typer.Argument(help="npz file, folder of NIfTI pairs or folder per class.")]
+Data = Annotated[
+    str, typer.Argument(help="npz file, folder of NIfTI pairs or folder per class, or its address.")
+]
 Modality = Annotated[str, typer.Option(help=f"One of: {_names(MODALITIES)}.")]
 Task = Annotated[str, typer.Option(help=f"One of: {_names(HEADS)}.")]
 Out = Annotated[Path, typer.Option(help="New folder; an unfinished run is taken up.")]
@@ -129,8 +131,11 @@ def index(
     """Say how a file or folder is understood: images, subjects, labels, splits."""
     from tassl.data.files import write_atomically
     from tassl.data.layouts import index as index_data
+    from tassl.data.progress import show_transfer
 
-    manifest = index_data(data, layout=layout, subject=subject, own_splits=own_splits)
+    manifest = index_data(
+        data, layout=layout, subject=subject, own_splits=own_splits, watch=show_transfer
+    )
     typer.echo(manifest.account())
     if out:
         if out.exists():

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import coverage, speed, startup, studies
+from benchmarks import augmentation, coverage, speed, startup, studies
 
 BENCHMARKS = {
     "startup": startup.measure,
     "speed": speed.measure,
+    "augmentation": augmentation.measure,
     "coverage": coverage.measure,
     "demo": studies.measure_demo,
     "breast": studies.measure_breast,
     "hippocampus": studies.measure_hippocampus,
 }
-WITHOUT_DATA = ("startup", "speed", "coverage", "demo")
+WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "demo")
 
 
 def main(names: list[str]) -> int:

@@ -10,7 +10,7 @@ from tassl.checkpoint import Recipe
 from tassl.data.layouts import index
 from tassl.data.store import build_store
 from tassl.data.tensors import Tensors, measure_normalisation
-from tassl.modality.base import clip_percentiles
+from tassl.modality.preparing import clip_percentiles
 
 OPTIONS = {
     "cnn": {"widths": [8, 16], "stem": 2, "blocks": 1},

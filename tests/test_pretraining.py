@@ -25,7 +25,7 @@ from tassl.pretraining import Schedule, default_schedule, history, pretrain_meth
 
 EPOCHS = 3
 ROWS = np.arange(2, 22)
-VIEWS = Augmentation(crop=0.6, rotate_degrees=10, contrast=0.2, noise=0.1)
+VIEWS = Augmentation(crop=0.6, rotate_degrees=10, contrast=0.2, noise=0.1, illuminant=0.1)
 
 
 @pytest.fixture(scope="module")

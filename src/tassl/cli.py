@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 
@@ -13,6 +15,7 @@ from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 from tassl.networks import NETWORKS
+from tassl.registry import look_up
 
 if TYPE_CHECKING:
     from tassl.study import Outcome
@@ -30,7 +33,9 @@ def _names(registry: dict[str, Any]) -> str:
     return ", ".join(registry)
 
 
-Data = Annotated[Path, typer.Argument(help="npz file, folder of NIfTI pairs or folder per class.")]
+Data = Annotated[
+    str, typer.Argument(help="npz file, folder of NIfTI pairs or folder per class, or its address.")
+]
 Modality = Annotated[str, typer.Option(help=f"One of: {_names(MODALITIES)}.")]
 Task = Annotated[str, typer.Option(help=f"One of: {_names(HEADS)}.")]
 Out = Annotated[Path, typer.Option(help="New folder; an unfinished run is taken up.")]
@@ -126,8 +131,11 @@ def index(
     """Say how a file or folder is understood: images, subjects, labels, splits."""
     from tassl.data.files import write_atomically
     from tassl.data.layouts import index as index_data
+    from tassl.data.progress import show_transfer
 
-    manifest = index_data(data, layout=layout, subject=subject, own_splits=own_splits)
+    manifest = index_data(
+        data, layout=layout, subject=subject, own_splits=own_splits, watch=show_transfer
+    )
     typer.echo(manifest.account())
     if out:
         if out.exists():
@@ -138,6 +146,30 @@ def index(
             problem = f"{out} cannot be written ({error.strerror}). Choose another --out."
             raise OptionError(problem) from None
         typer.echo(f"written  {out}")
+
+
+@app.command()
+def fetch(
+    name: Annotated[str | None, typer.Argument(help="Known set; all are listed without.")] = None,
+    size: Annotated[int, typer.Option(help="Pixels along a side: 28, 64, 128 or 224.")] = 28,
+    out: Annotated[Path, typer.Option(help="Folder for the file.")] = Path("data"),
+) -> None:
+    """Fetch an open data set, and say how to run it; or list those that are known."""
+    from tassl.data.catalogue import read_catalogue
+    from tassl.data.fetching import fetch as fetch_file
+    from tassl.data.progress import show_transfer
+
+    if name is None:
+        return _list_known(size)
+    known = look_up(read_catalogue(), name, "known data set")
+    url, md5 = known.locate(size)
+    file = out / Path(urlsplit(url).path).name
+    with show_transfer(f"Fetching {file.name}") as on_bytes:
+        fetched = fetch_file(url, file, md5, on_bytes=on_bytes)
+    typer.echo(f"{'fetched' if fetched else 'is here'}  {file}, its sum is right")
+    typer.echo(f"licence  {known.licence}; made from {known.source}")
+    options = f"--modality {known.modality} --task {known.task}"
+    typer.echo(f"next     tassl run {shlex.quote(str(file))} {options} --out runs/{file.stem}")
 
 
 @app.command()
@@ -293,6 +325,28 @@ def _pair(item: str, wanted: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise OptionError(f"{item!r} came; wanted {wanted}.")
     return name, value
+
+
+def _list_known(size: int) -> None:
+    """The known data sets that come in this size."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tassl.data.catalogue import read_catalogue
+
+    sizes = sorted({size for known in read_catalogue().values() for size in known.files})
+    if size not in sizes:
+        raise OptionError(f"--size is {size}; wanted one of {', '.join(map(str, sizes))}.")
+    table = Table("name", "modality", "labels", box=None, pad_edge=False)
+    for title in ("images", "MB at most"):
+        table.add_column(title, justify="right")
+    table.add_column("licence")
+    for name, known in read_catalogue().items():
+        if size in known.files:
+            numbers = f"{known.images:,}", f"{known.megabytes(size):,.1f}"
+            table.add_row(name, known.modality, known.labels, *numbers, known.licence)
+    Console(highlight=False).print(table)
+    typer.echo("next     tassl fetch NAME --size PIXELS, as in: tassl fetch breastmnist --size 64")
 
 
 def _show(outcome: Outcome) -> None:

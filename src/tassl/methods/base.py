@@ -42,7 +42,7 @@ class Batch:
     def pair(self, augment: Augment) -> tuple[Tensor, Tensor]:
         """Two views of each image, the second of its partner where there is one."""
         second = self.images if self.partners is None else self.partners
-        return augment(self.images, self.rng), augment(second, self.rng)
+        return augment.pair(self.images, second, self.rng)
 
 
 class Method(nn.Module, ABC):

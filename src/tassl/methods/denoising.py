@@ -7,8 +7,8 @@ from torch import Tensor
 
 from tassl.methods.restoration import Restoration
 from tassl.networks.base import Encoder
-from tassl.transforms import intensity
 from tassl.transforms.augment import Augment
+from tassl.transforms.corruption import apply_blur, apply_noise
 from tassl.transforms.draws import uniform
 
 
@@ -43,10 +43,11 @@ class Denoising(Restoration):
         self.options = {"blur": blur, "noise": noise, "speckle": speckle}
 
     def corrupt(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Blur, speckle, then noise, of another strength in every image."""
-        count, strength = len(images), self.options
-        images = intensity.apply_blur(images, uniform(count, 0, strength["blur"], rng))
-        for name, apply in (("speckle", intensity.apply_speckle), ("noise", intensity.apply_noise)):
-            noise = torch.randn(images.shape, generator=rng, device=rng.device)
-            images = apply(images, uniform(count, 0, strength[name], rng), noise)
-        return images
+        """Blur, then speckle and noise, of another strength in every image."""
+        blur, noise, speckle = (
+            uniform(len(images), 0, self.options[name], rng)
+            for name in ("blur", "noise", "speckle")
+        )
+        blurred = apply_blur(images, blur, max(1, round(3 * self.options["blur"])))
+        normal = torch.randn(images.shape, generator=rng, device=rng.device)
+        return apply_noise(blurred, normal, noise, speckle, torch.zeros_like(noise))

@@ -66,7 +66,7 @@ class DINO(Method):
         """Two large views of each image, then small windows of it."""
         large = batch.pair(self.augment)
         half = tuple(max(4, size // 2) for size in large[0].shape[2:])
-        small = Augment(self.augment.ranges, half)
+        small = self.augment.windows(half)
         return (*large, *[small(batch.images, batch.rng) for _ in range(self.windows)])
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:

@@ -10,6 +10,9 @@ import numpy as np
 from tassl.errors import BannedOperation, OptionError, UnknownName
 
 LOCALITIES = ("global", "local")
+STRENGTHS = ("strong", "moderate", "weak")
+PRETEXTS = ("rotation", "jigsaw", "relative position", "order")
+PAIRS = ("same study", "next slice", "next frame", "same subject")
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class Augmentation:
 
     Args:
         crop: Smallest share of the image area (volume) that a view keeps, 1 for the whole.
+        keep_spot: Probability that both views of a pair are drawn around one salient spot, so that
+            a small sign is not cropped away from one of them.
         rotate_degrees: Largest rotation to either side.
         quarter_turns: Probability of a turn by 90, 180 or 270 degrees in the plane.
         flip_lr: Probability of a left-right flip.
@@ -43,6 +48,7 @@ class Augmentation:
     """
 
     crop: float = 1.0
+    keep_spot: float = 0.0
     rotate_degrees: float = 0.0
     quarter_turns: float = 0.0
     flip_lr: float = 0.0
@@ -113,11 +119,14 @@ class Masking:
     Args:
         ratio: Share of the image that is hidden.
         block: Side of a hidden block, as a share of the longest image side.
+        source: As of a `Rule`.
+        strength: As of a `Rule`.
     """
 
     ratio: float
     block: float
     source: str
+    strength: str = "weak"
 
 
 def everywhere(pixels: np.ndarray) -> np.ndarray:
@@ -196,24 +205,6 @@ def _check_strengths(ranges: Augmentation) -> None:
     if not 0 < ranges.crop <= 1:
         raise OptionError(f"crop is {ranges.crop}; wanted a share of the area in (0, 1].")
     for name, value in asdict(ranges).items():
-        most = 1 if name.startswith(("flip", "quarter")) else float("inf")
+        most = 1 if name.startswith(("flip", "quarter", "keep")) else float("inf")
         if not 0 <= value <= most:
             raise OptionError(f"{name} is {value}; wanted zero or more, a flip at most 1.")
-
-
-def clip_percentiles(pixels: np.ndarray, low: float = 0.5, high: float = 99.5) -> np.ndarray:
-    """Clip to two percentiles of the image and scale to [0, 1]."""
-    bottom, top = map(float, np.percentile(pixels, (low, high)))
-    return (np.clip(pixels, bottom, top) - bottom) / max(top - bottom, 1e-6)
-
-
-def zscore_foreground(pixels: np.ndarray) -> np.ndarray:
-    """Clip to percentiles, then zero mean and unit deviation over voxels above the mean level."""
-    result = np.empty_like(pixels)
-    for k, channel in enumerate(pixels):
-        bottom, top = np.percentile(channel, (0.5, 99.5))
-        clipped = np.clip(channel, bottom, top)
-        inside = clipped[clipped > bottom]
-        inside = inside if inside.size else clipped.ravel()
-        result[k] = (clipped - inside.mean()) / max(float(inside.std()), 1e-6)
-    return result

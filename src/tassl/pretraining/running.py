@@ -79,7 +79,7 @@ def pretrain_method(
     encoder = build_encoder(recipe)
     kind = card.load()
     patch = patch_of(recipe.shape)
-    augment = Augment(views if card.strong_views else views.mild(), patch)
+    augment = Augment(views if card.strong_views else views.mild(), patch, tensors.normalisation)
     options = kind.fitting(profile.masking, patch or recipe.shape)
     learner = Learner(kind(encoder, augment=augment, **options), tensors, rows, schedule)
     folder.mkdir(parents=True, exist_ok=True)

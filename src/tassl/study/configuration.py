@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tassl.checkpoint import load_checkpoint
+from tassl.data.fetching import strip_secrets
+from tassl.data.remote import is_remote
 from tassl.errors import OptionError
 from tassl.evaluation.protocol import Protocol
 from tassl.heads import HEADS
@@ -22,7 +24,7 @@ class Study:
     """Every choice that the results depend on.
 
     Args:
-        data: File or folder of images.
+        data: File or folder of images, or the address of one.
         modality: Key in `MODALITIES`.
         task: Key in `HEADS`.
         methods: Pretext methods to try; those that the advice names unless given.
@@ -101,9 +103,14 @@ class Study:
         """The network given, or the task's own."""
         return self.network or look_up(HEADS, self.task, "task").network
 
+    @property
+    def plain_data(self) -> str:
+        """The data's path or address, without what only its owner should read."""
+        return strip_secrets(self.data) if is_remote(self.data) else self.data
+
     def facts(self) -> dict[str, Any]:
         """Plain values, for study.yaml."""
-        return _plain(asdict(self))
+        return _plain(asdict(self)) | {"data": self.plain_data}
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +15,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from tassl.data.fetching import OnBytes
+from tassl.data.progress import show_transfer
 
 
 class Narrator:
@@ -55,3 +58,7 @@ class Narrator:
                 progress.update(bar, advance=1, word=word)
 
             yield tick
+
+    def transfer(self, title: str) -> AbstractContextManager[OnBytes]:
+        """Show how far a transfer is; call what it yields with the bytes here, and of how many."""
+        return show_transfer(title, self.console)

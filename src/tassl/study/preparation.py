@@ -92,7 +92,11 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
     """Build the store, or open the one an earlier start left, if it still holds these data."""
     place, spare = folder / "store", folder / "store.new"
     manifest = index(
-        study.data, layout=study.layout, subject=study.subject, own_splits=study.own_splits
+        study.data,
+        layout=study.layout,
+        subject=study.subject,
+        own_splits=study.own_splits,
+        watch=narrator.transfer,
     )
     kept = open_store(place) if (place / "store.json").exists() else None
     if kept and kept.trace == trace_files(manifest):
@@ -111,7 +115,7 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
     shutil.rmtree(spare)
     if store.digest != kept.digest:
         raise InputError(
-            f"The images or labels in {study.data} changed since this run was started. "
+            f"The images or labels in {study.plain_data} changed since this run was started. "
             "Put them back, or start a new run with another --out."
         )
     return kept
@@ -175,7 +179,7 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
             "classes": {store.classes[c]: int(n) for c, n in counts.items()},  # type: ignore[index]
         }
     return {
-        "source": study.data,
+        "source": study.plain_data,
         "layout": store.layout,
         "images": len(table),
         "subjects": int(table.subject.nunique()),

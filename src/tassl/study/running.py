@@ -205,7 +205,9 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         test=labelled_rows(prepared, study.task, "test"),
         val=labelled_rows(prepared, study.task, "val"),
         augment=Augment(
-            _views(study, prepared).mild(), patch_of(store.grid.shape) if dense else None
+            _views(study, prepared).mild(),
+            patch_of(store.grid.shape) if dense else None,
+            prepared.tensors.normalisation,
         ),
         recipe=prepared.recipe,
         checkpoints={name: place.resolve() for name, place in checkpoints.items()},

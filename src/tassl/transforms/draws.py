@@ -18,8 +18,8 @@ def seeded(seed: int, *counters: int, device: torch.device | str = "cpu") -> tor
     return torch.Generator(device).manual_seed(mixed)
 
 
-def uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tensor:
-    """`count` numbers between low and high."""
+def uniform(count: int | tuple[int, ...], low: float, high: float, rng: torch.Generator) -> Tensor:
+    """`count` numbers between low and high, or a tensor of that shape."""
     return torch.rand(count, generator=rng, device=rng.device) * (high - low) + low
 
 
@@ -32,3 +32,10 @@ def sign(count: int, probability_of_minus: float, rng: torch.Generator) -> Tenso
 def per_image(values: Tensor, images: Tensor) -> Tensor:
     """Shape (batch,) values so that they broadcast over (batch, channel, *space)."""
     return values.view(-1, *[1] * (images.dim() - 1))
+
+
+def levels(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Lowest value of each image and the span up to its highest, shaped to broadcast."""
+    flat = images.flatten(1)
+    low = flat.amin(1)
+    return per_image(low, images), per_image(flat.amax(1) - low, images)

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from tassl.data.layouts import arrays, class_folders, nifti_pairs
 from tassl.data.manifest import Manifest, check_manifest, rename_subjects
+from tassl.data.remote import Watch, is_remote, localise, unwatched
 from tassl.errors import InputError
 from tassl.registry import look_up
 
@@ -23,15 +24,17 @@ def index(
     layout: str | None = None,
     subject: str | None = None,
     own_splits: bool = False,
+    watch: Watch = unwatched,
 ) -> Manifest:
     """Understand a file or folder as a data set.
 
     Args:
         data: A MedMNIST-style npz file, a folder of NIfTI image and label pairs, or a folder with
-            one subfolder per class.
+            one subfolder per class; or the address of one, as s3://bucket/folder.
         layout: Name of the layout, where recognition guesses wrong.
         subject: Regular expression with one group that finds the subject in a file name.
         own_splits: Forget the splits that the data set gives.
+        watch: Shows how far the transfer of remote data is.
 
     Returns:
         The checked manifest, one row per image.
@@ -41,7 +44,7 @@ def index(
         LeakError: A subject stands on both sides of a given split.
         OptionError: The layout or the subject pattern makes no sense.
     """
-    path = Path(data)
+    path = localise(str(data), watch=watch) if is_remote(data) else Path(data)
     if not path.exists():
         raise InputError(f"{path} does not exist. Give a file or folder of images.")
     chosen = look_up(LAYOUTS, layout, "layout") if layout else recognise(path)

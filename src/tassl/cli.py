@@ -293,6 +293,19 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     typer.echo(write_report(run))
 
 
+@app.command()
+def modality(
+    name: Annotated[str | None, typer.Argument(help=f"One of: {_names(MODALITIES)}.")] = None,
+) -> None:
+    """Say what a modality asks for and forbids, with sources; without a name list them all."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from tassl.modality.describing import describe_modality, list_modalities
+
+    Console().print(Markdown(describe_modality(name) if name else list_modalities()))
+
+
 def main() -> NoReturn:
     """Run the command line; an error that a user can mend is one line and exit code 2."""
     try:

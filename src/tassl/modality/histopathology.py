@@ -24,7 +24,8 @@ def find_tissue(pixels: np.ndarray) -> np.ndarray:
 PROFILE = ModalityProfile(
     name="histopathology",
     prepare=scale_by_type,
-    steps="divide by the range of the stored type; stains are neither stretched nor normalised",
+    steps="divide by the range of the stored type; stains are neither stretched nor normalised "
+    "(strong; Wölflein et al. 2024, arXiv:2311.11772)",
     augmentations={
         "global": Augmentation(
             crop=0.8, rotate_degrees=15, quarter_turns=0.75, flip_lr=0.5, flip_ud=0.5,

@@ -39,7 +39,7 @@ PROFILE = ModalityProfile(
     name="mri",
     prepare=zscore_foreground,
     steps="clip to the 0.5 and 99.5 percentiles, z-score over the foreground, each channel of "
-    "each image by itself",
+    "each image by itself (strong; Isensee et al. 2021, 10.1038/s41592-020-01008-z)",
     augmentations={
         "global": Augmentation(
             crop=0.4, rotate_degrees=15, elastic=0.02, brightness=0.3, contrast=0.25, gamma=0.3,

@@ -25,7 +25,7 @@ PROFILE = ModalityProfile(
     name="ultrasound",
     prepare=keep_sector,
     steps="clip to the 0.5 and 99.5 percentiles of the image, scale to [0, 1], zero outside the "
-    "convex hull of the beam",
+    f"convex hull of the beam (moderate; {VANBERLO})",
     augmentations={
         "global": Augmentation(
             crop=0.6, rotate_degrees=10, flip_lr=0.5, brightness=0.4, contrast=0.3, gamma=0.3,

@@ -62,10 +62,12 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
         narrator: Shows how far the reading is.
 
     Raises:
-        InputError: The data cannot be used, or changed since the run was started.
+        InputError: The data cannot be used, do not fit the modality, or changed since the run
+            was started.
     """
     profile = MODALITIES[study.modality].load()
     store = _read(study, profile, folder, narrator)
+    _check_dims(study, store)
     split = draw_splits(
         store.table, study.protocol.val_share, study.protocol.test_share, study.seed
     )
@@ -119,6 +121,18 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
             "Put them back, or start a new run with another --out."
         )
     return kept
+
+
+def _check_dims(study: Study, store: Store) -> None:
+    """Refuse images of dimensions that the modality does not have."""
+    card = MODALITIES[study.modality]
+    if store.dims not in card.dims:
+        fitting = ", ".join(name for name, c in MODALITIES.items() if store.dims in c.dims)
+        raise InputError(
+            f"The images are {store.dims}D; {study.modality} ({card.title}) is "
+            f"{' or '.join(f'{dims}D' for dims in card.dims)} only. Use --modality with one of: "
+            f"{fitting}; or give images of its kind."
+        )
 
 
 def labelled_rows(prepared: Prepared, task: str, side: str) -> np.ndarray:

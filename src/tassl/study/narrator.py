@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tassl.data.audit import Finding
+
 
 class Narrator:
     """Writes to the terminal, or nowhere.
@@ -34,6 +36,12 @@ class Narrator:
     def warn(self, text: str) -> None:
         """Say one line that should not be missed."""
         self.console.print(f"! {text}", style="yellow", markup=False)
+
+    def tell(self, finding: Finding) -> None:
+        """Say what the audit found."""
+        look = {"error": "bold red", "warning": "yellow"}.get(finding.severity, "")
+        text = f"{finding.severity}, {finding.check}: {finding.line()}"
+        self.console.print(f"! {text}" if look else text, style=look, markup=False)
 
     @contextmanager
     def stage(self, title: str, total: int) -> Iterator[Callable[..., None]]:

@@ -73,7 +73,7 @@ def run_audit(
     findings = [
         *check_leaks(table, split),
         *check_duplicates(table, split, store.classes),
-        *check_near_duplicates(near, dropped=drop_near_duplicates),
+        *check_near_duplicates(table, near, dropped=drop_near_duplicates),
         *check_balance(table, left, store.classes, budgets),
         *check_intensity(table, sketches),
         *check_markers(store, left),

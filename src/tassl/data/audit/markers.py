@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -82,7 +83,7 @@ def find_spot(shares: np.ndarray, sizes: np.ndarray, place: int, limit: float) -
     if not telling.any():
         return None
     peak = tuple(int(k) for k in np.unravel_index(np.where(telling, gap, 0).argmax(), gap.shape))
-    parts, _ = ndimage.label(telling)
+    parts: Any = ndimage.label(telling)[0]  # type: ignore[index]
     return Spot(parts == parts[peak], peak, float(share[peak]), float(rest[peak]))
 
 

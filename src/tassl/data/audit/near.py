@@ -87,47 +87,53 @@ def find_near_duplicates(
     return sorted(found, key=lambda pair: (not pair.crosses, -pair.likeness, pair.id, pair.other))
 
 
-def check_near_duplicates(found: list[NearDuplicate], *, dropped: bool = False) -> list[Finding]:
+def check_near_duplicates(
+    table: pd.DataFrame, found: list[NearDuplicate], *, dropped: bool = False
+) -> list[Finding]:
     """Tell of nearly identical images, across the split and within.
 
     Args:
+        table: Columns id, label.
         found: The pairs.
         dropped: Whether those on the less guarded side were taken out.
     """
-    across = [pair for pair in found if pair.crosses]
-    within = [pair for pair in found if not pair.crosses]
-    advice = (
-        "The one on the less guarded side was taken out."
-        if dropped
-        else "Look at the pairs: if they show the same, take the less guarded side out with "
-        "--drop-near-duplicates."
+    across = (
+        "Look at the pairs: if they show the same, use --drop-near-duplicates to take the less "
     )
-    if across:
-        advice += " They may be one subject's under two names: then use --subject."
-    kinds = (
-        (across, "info" if dropped else "warning", "on two sides of the split", advice),
-        (
-            within,
-            "info",
-            "on one side of the split",
-            "They weigh double; look whether that is meant.",
-        ),
-    )
-    return [
-        Finding(
-            CHECK,
-            severity,
-            f"Nearly identical images {where}: {count(len(pairs), 'pair')}",
-            advice,
-            tuple(
-                f"{pair.id} ({pair.split}) ~ {pair.other} ({pair.other_split}), {pair.likeness:.3f}"
-                for pair in pairs
-            ),
-            tuple((pair.id, pair.other) for pair in pairs),
-        )
-        for pairs, severity, where, advice in kinds
-        if pairs
+    across += "guarded side out, or --subject where they are one subject's."
+    if dropped:
+        across = "The images on the less guarded side were taken out."
+    within = "They weigh double; look whether that is meant."
+    findings = [
+        _tell(table, [p for p in found if p.crosses], "two sides", across, warn=not dropped),
+        _tell(table, [p for p in found if not p.crosses], "one side", within, warn=False),
     ]
+    return [finding for finding in findings if finding]
+
+
+def _tell(
+    table: pd.DataFrame, pairs: list[NearDuplicate], where: str, advice: str, *, warn: bool
+) -> Finding | None:
+    if not pairs:
+        return None
+    label = dict(zip(table.id, table.label, strict=True))
+    differ = [
+        label[p.id] != label[p.other] and -1 not in (label[p.id], label[p.other]) for p in pairs
+    ]
+    unlike = f", {sum(differ)} of them with different labels" if any(differ) else ""
+    items = [
+        f"{p.id} ({p.split}) ~ {p.other} ({p.other_split}), r {p.likeness:.3f}"
+        + (", different labels" if other else "")
+        for p, other in zip(pairs, differ, strict=True)
+    ]
+    return Finding(
+        CHECK,
+        "warning" if warn else "info",
+        f"Nearly identical images on {where} of the split: {count(len(pairs), 'pair')}{unlike}",
+        advice,
+        tuple(items),
+        tuple((p.id, p.other) for p in pairs),
+    )
 
 
 def find_candidates(thumbs: np.ndarray) -> np.ndarray:

@@ -54,6 +54,9 @@ Shuffle = Annotated[bool, typer.Option("--shuffle-labels", help="Negative contro
 Layout = Annotated[str | None, typer.Option(help="Layout, where recognition guesses wrong.")]
 Subject = Annotated[str | None, typer.Option(help="Regular expression: subject in file name.")]
 OwnSplits = Annotated[bool, typer.Option("--own-splits", help="Forget the splits given.")]
+DropNear = Annotated[
+    bool, typer.Option("--drop-near-duplicates", help="Take copies across the split out.")
+]
 Changes = Annotated[list[str] | None, typer.Option("--augment", help="As crop=0.6; repeat.")]
 Allow = Annotated[list[str] | None, typer.Option(help="Permit a banned augmentation; repeat.")]
 
@@ -78,6 +81,7 @@ def run(
     layout: Layout = None,
     subject: Subject = None,
     own_splits: OwnSplits = False,
+    drop_near_duplicates: DropNear = False,
     augment: Changes = None,
     allow: Allow = None,
 ) -> None:
@@ -103,6 +107,7 @@ def run(
         layout=layout,
         subject=subject,
         own_splits=own_splits,
+        drop_near_duplicates=drop_near_duplicates,
         augment=_strengths(augment),
         allow=tuple(allow or ()),
     )
@@ -173,6 +178,36 @@ def fetch(
 
 
 @app.command()
+def audit(
+    data: Data,
+    modality: Modality,
+    out: Out,
+    task: Task = "classification",
+    size: Size = None,
+    budgets: Budgets = None,
+    seed: Seed = 0,
+    layout: Layout = None,
+    subject: Subject = None,
+    own_splits: OwnSplits = False,
+) -> None:
+    """Look for what is wrong with the data: copies, leaks, rare classes, markers, shortcuts."""
+    from tassl.steps import audit as audit_data
+
+    audit_data(
+        data,
+        modality=modality,
+        out=out,
+        task=task,
+        size=size,
+        budgets=_numbers(budgets),
+        seed=seed,
+        layout=layout,
+        subject=subject,
+        own_splits=own_splits,
+    )
+
+
+@app.command()
 def pretrain(
     data: Data,
     method: Method,
@@ -188,6 +223,7 @@ def pretrain(
     layout: Layout = None,
     subject: Subject = None,
     own_splits: OwnSplits = False,
+    drop_near_duplicates: DropNear = False,
     augment: Changes = None,
     allow: Allow = None,
 ) -> None:
@@ -209,6 +245,7 @@ def pretrain(
         layout=layout,
         subject=subject,
         own_splits=own_splits,
+        drop_near_duplicates=drop_near_duplicates,
         augment=_strengths(augment),
         allow=tuple(allow or ()),
     )
@@ -228,6 +265,7 @@ def adapt(
     layout: Layout = None,
     subject: Subject = None,
     own_splits: OwnSplits = False,
+    drop_near_duplicates: DropNear = False,
 ) -> None:
     """Fit one head with few labels, and score it on the test subjects."""
     from tassl.steps import adapt as adapt_data
@@ -245,6 +283,7 @@ def adapt(
         layout=layout,
         subject=subject,
         own_splits=own_splits,
+        drop_near_duplicates=drop_near_duplicates,
     )
 
 
@@ -263,6 +302,7 @@ def evaluate(
     layout: Layout = None,
     subject: Subject = None,
     own_splits: OwnSplits = False,
+    drop_near_duplicates: DropNear = False,
 ) -> None:
     """Compare pretrained checkpoints with the baselines, under the protocol."""
     from tassl.steps import evaluate as evaluate_data
@@ -281,6 +321,7 @@ def evaluate(
         layout=layout,
         subject=subject,
         own_splits=own_splits,
+        drop_near_duplicates=drop_near_duplicates,
     )
     _show(outcome)
 

@@ -39,6 +39,8 @@ class Study:
         layout: Layout of the data, where recognition guesses wrong.
         subject: Regular expression with one group that finds the subject in a file name.
         own_splits: Forget the splits that the data set gives.
+        drop_near_duplicates: Take the less guarded of two nearly identical images on two sides of
+            the split out.
         augment: Changes to the modality's augmentation ranges, by operation.
         allow: Banned operations that are permitted by name.
         checkpoints: Pretrained folders by name, used instead of pretraining.
@@ -60,6 +62,7 @@ class Study:
     layout: str | None = None
     subject: str | None = None
     own_splits: bool = False
+    drop_near_duplicates: bool = False
     augment: Mapping[str, float] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)

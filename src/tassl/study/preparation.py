@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tassl.checkpoint import Recipe
-from tassl.data.audit import Duplicate, find_duplicates
+from tassl.data.audit import Audit, run_audit
 from tassl.data.layouts import index
 from tassl.data.manifest import SPLITS
 from tassl.data.store import Store, build_store, open_store, trace_files
@@ -25,8 +25,6 @@ from tassl.study.configuration import Study
 from tassl.study.folder import holds_only_data
 from tassl.study.narrator import Narrator
 
-REMOVED = "removed"
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -38,7 +36,7 @@ class Prepared:
         split: "train", "val", "test" or "removed" for each row.
         profile: The modality.
         recipe: The network of every arm, and how images are prepared for it.
-        duplicates: Images that left a split.
+        audit: What was found in them.
     """
 
     store: Store
@@ -46,7 +44,7 @@ class Prepared:
     split: np.ndarray
     profile: ModalityProfile
     recipe: Recipe
-    duplicates: list[Duplicate]
+    audit: Audit
 
     def rows(self, *sides: str) -> np.ndarray:
         """Rows of these splits."""
@@ -68,11 +66,14 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
     profile = MODALITIES[study.modality].load()
     store = _read(study, profile, folder, narrator)
     _check_dims(study, store)
-    split = draw_splits(
-        store.table, study.protocol.val_share, study.protocol.test_share, study.seed
+    audit = run_audit(
+        store,
+        draw_splits(store.table, study.protocol.val_share, study.protocol.test_share, study.seed),
+        budgets=study.protocol.budgets if HEADS[study.task].unit == "subjects per class" else (),
+        seed=study.seed,
+        drop_near_duplicates=study.drop_near_duplicates,
     )
-    duplicates = find_duplicates(store.table, split)
-    split[store.table.id.isin([d.removed for d in duplicates]).to_numpy()] = REMOVED
+    split = audit.split
     pool = np.flatnonzero(np.isin(split, ("train", "val")))
     normalisation = measure_normalisation(store, pool)
     network = NETWORKS[study.chosen_network].load()
@@ -87,7 +88,7 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
         store.grid.spacing,
         normalisation,
     )
-    return Prepared(store, Tensors(store, normalisation), split, profile, recipe, duplicates)
+    return Prepared(store, Tensors(store, normalisation), split, profile, recipe, audit)
 
 
 def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrator) -> Store:
@@ -207,7 +208,10 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
         "preprocessing": prepared.profile.steps,
         "splits": sides,
         "set_aside": [asdict(item) for item in store.set_aside],
-        "duplicates": [asdict(item) for item in prepared.duplicates],
+        "duplicates": [asdict(item) for item in prepared.audit.duplicates],
+        "near_duplicates": [asdict(item) for item in prepared.audit.near_duplicates],
+        "ranges": list(prepared.audit.ranges),
+        "findings": [asdict(item) for item in prepared.audit.findings],
         "notes": list(store.notes),
         "digest": store.digest,
     }

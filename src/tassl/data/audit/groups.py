@@ -27,9 +27,10 @@ class Kind:
     number: np.ndarray
 
 
-def pick_independent(table: pd.DataFrame, most: int = MOST_IMAGES) -> np.ndarray:
-    """First row of each subject, of `most` subjects that lie evenly over the table."""
-    first = np.flatnonzero(~table.subject.duplicated())
+def pick_independent(table: pd.DataFrame, split: np.ndarray, most: int = MOST_IMAGES) -> np.ndarray:
+    """First row of each subject on a side, of `most` subjects that lie evenly over the table."""
+    rows = np.flatnonzero(np.isin(split, SPLITS))
+    first = rows[~table.subject.iloc[rows].duplicated().to_numpy()]
     return first[np.unique(np.linspace(0, len(first) - 1, most).astype(int))]
 
 
@@ -40,15 +41,14 @@ def list_kinds(
 
     Args:
         table: Columns label, site.
-        split: Side of each row.
+        split: Side of each row, "train", "val" or "test".
         classes: Names of the labels.
         fewest: Rows that a group needs.
     """
     known = table.label.to_numpy() >= 0
     names = np.array([*classes, ""], dtype=object)
     labels = np.where(known, names[np.where(known, table.label, -1)], "")
-    sides = np.where(np.isin(split, SPLITS), split, "")
-    columns = {"class": labels, "side": sides, "site": table.site.to_numpy(dtype=object)}
+    columns = {"class": labels, "side": split, "site": table.site.to_numpy(dtype=object)}
     kinds = [_number(name, values, fewest) for name, values in columns.items()]
     return [kind for kind in kinds if len(kind.groups) > 1]
 

@@ -48,7 +48,7 @@ class Spot:
 
 def check_markers(store: Store, split: np.ndarray) -> list[Finding]:
     """Tell of spots that give a class, a side of the split or a site away."""
-    rows = pick_independent(store.table)
+    rows = pick_independent(store.table, split)
     kinds = list_kinds(store.table.iloc[rows], split[rows], store.classes, FEWEST)
     tests = len(ENDS) * sum(len(kind.groups) for kind in kinds) * int(np.prod(store.grid.shape))
     limit = float(norm.isf(LEVEL / max(tests, 1)))

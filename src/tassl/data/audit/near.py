@@ -35,7 +35,7 @@ LEAST_USUAL = 0.03  # so that r above 0.998 counts in any case
 PAIRS = 1000  # at random, to know what is usual
 BLUR = 0.7  # thumbnail pixels, against noise and shifts by part of a pixel
 REACH = 2  # thumbnail pixels that one image may be moved over the other
-ROWS = 2048  # compared at a time
+ROWS = 1024  # compared at a time: a block stays in the cache
 MOST_PER_ROW = 16  # candidates of an image, on average
 
 
@@ -105,14 +105,14 @@ def check_near_duplicates(
         across = "The images on the less guarded side were taken out."
     within = "They weigh double; look whether that is meant."
     findings = [
-        _tell(table, [p for p in found if p.crosses], "two sides", across, warn=not dropped),
-        _tell(table, [p for p in found if not p.crosses], "one side", within, warn=False),
+        _tell(table, [p for p in found if p.crosses], "two sides", across, "warning"),
+        _tell(table, [p for p in found if not p.crosses], "one side", within, "info"),
     ]
     return [finding for finding in findings if finding]
 
 
 def _tell(
-    table: pd.DataFrame, pairs: list[NearDuplicate], where: str, advice: str, *, warn: bool
+    table: pd.DataFrame, pairs: list[NearDuplicate], where: str, advice: str, severity: str
 ) -> Finding | None:
     if not pairs:
         return None
@@ -128,7 +128,7 @@ def _tell(
     ]
     return Finding(
         CHECK,
-        "warning" if warn else "info",
+        severity,
         f"Nearly identical images on {where} of the split: {count(len(pairs), 'pair')}{unlike}",
         advice,
         tuple(items),
@@ -153,7 +153,7 @@ def find_candidates(thumbs: np.ndarray) -> np.ndarray:
     still, found = fingerprint(standard), []
     for shift in _half_of_shifts(thumbs.ndim - 1):
         moved = fingerprint(_move(standard, shift)) if any(shift) else still
-        found += [pairs for pairs in _compare_blocks(still, moved, halved=not any(shift))]
+        found += _compare_blocks(still, moved, halved=not any(shift))
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
@@ -205,17 +205,18 @@ def _move(images: np.ndarray, shift: tuple[int, ...]) -> np.ndarray:
 def _compare_blocks(still: np.ndarray, moved: np.ndarray, *, halved: bool) -> Iterator[np.ndarray]:
     """Pairs of fingerprints that are alike; only those above the diagonal if halved."""
     for start in range(0, len(still), ROWS):
-        first = start if halved else 0
-        cosine = still[start : start + ROWS] @ moved[first:].T
-        rows, columns = np.nonzero(cosine > LIKE)
-        rows, columns = rows + start, columns + first
-        wanted = rows < columns if halved else rows != columns
-        rows, columns = rows[wanted], columns[wanted]
-        spare = len(rows) - MOST_PER_ROW * len(cosine)
-        if spare > 0:
-            best = np.argpartition(cosine[rows - start, columns - first], spare)[spare:]
-            rows, columns = rows[best], columns[best]
-        yield np.column_stack([rows, columns])
+        band, pairs, likeness = still[start : start + ROWS], [], []
+        for first in range(start if halved else 0, len(moved), ROWS):
+            cosine = (band @ moved[first : first + ROWS].T).ravel()
+            alike = np.flatnonzero(cosine > LIKE)
+            rows, columns = np.divmod(alike, min(ROWS, len(moved) - first))
+            pairs.append(np.column_stack([rows + start, columns + first]))
+            likeness.append(cosine[alike])
+        found, cosine = np.concatenate(pairs), np.concatenate(likeness)
+        wanted = found[:, 0] < found[:, 1] if halved else found[:, 0] != found[:, 1]
+        found, cosine = found[wanted], cosine[wanted]
+        spare = max(0, len(found) - MOST_PER_ROW * len(band))
+        yield found[np.argpartition(cosine, spare)[spare:]] if spare else found
 
 
 def _correlate(first: np.ndarray, second: np.ndarray) -> np.ndarray:

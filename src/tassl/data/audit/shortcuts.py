@@ -61,7 +61,7 @@ def check_shortcuts(
     store: Store, split: np.ndarray, sketches: Sketches, seed: int = 0
 ) -> list[Finding]:
     """Tell which groups a model tells apart from what should not tell them apart."""
-    rows = pick_independent(store.table)
+    rows = pick_independent(store.table, split)
     table = store.table.iloc[rows]
     thumbs, levels = sketches.thumbs[rows], sketches.levels.to_numpy()[rows]
     features = {"class": take_frame(thumbs), "side": take_signature(thumbs, levels)}

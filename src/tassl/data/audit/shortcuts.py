@@ -75,11 +75,17 @@ def check_shortcuts(
 
 
 def take_frame(thumbs: np.ndarray) -> np.ndarray:
-    """The outer twelfth of each side of thumbnails (image, *side), as (image, feature)."""
+    """The outer twelfth of each side of thumbnails (image, *side), as (image, feature).
+
+    Each frame has zero mean and unit deviation: where an image is scaled by its own grey levels, a
+    lesion in the middle shifts the level of all the rest.
+    """
     side = thumbs.shape[1]
     away = np.minimum(np.arange(side), np.arange(side)[::-1])
     nearest = np.minimum.reduce(np.meshgrid(*[away] * (thumbs.ndim - 1), indexing="ij"))
-    return thumbs[:, nearest < side // 12]
+    frames = thumbs[:, nearest < side // 12].astype(np.float32)
+    frames -= frames.mean(1, keepdims=True)
+    return frames / (frames.std(1, keepdims=True) + 1e-3)
 
 
 def take_signature(thumbs: np.ndarray, levels: np.ndarray) -> np.ndarray:

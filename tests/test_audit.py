@@ -81,7 +81,7 @@ class TestCohorts:
 
     def test_site_signatures_are_found(self, tmp_path: Path):
         audit = audit_cohort(
-            tmp_path, site_strength=1.0, site_label_correlation=0.9, modality="mri"
+            tmp_path, site_strength=1.0, site_label_correlation=0.9, modality="ct"
         )
         told = " ".join(alarms(audit.findings))
         for part in (

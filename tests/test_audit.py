@@ -201,7 +201,9 @@ class TestNearDuplicates:
             if marks[i] @ marks[j] > LIKE * np.linalg.norm(marks[i]) * np.linalg.norm(marks[j])
         ]
         assert len(cosine) >= 10
-        assert set(cosine) <= set(map(tuple, find_candidates(thumbs).tolist()))
+        assert set(cosine) <= set(
+            map(tuple, find_candidates(thumbs, np.arange(50)[:, None]).tolist())
+        )
 
     @pytest.mark.parametrize("count", [1, 2, 5])
     def test_few_images(self, count: int):
@@ -283,6 +285,13 @@ class TestIntensity:
         assert (blank.severity, blank.items) == ("warning", ("image-00007",))
         assert set(far.items) == {"image-00011 (brighter)", "image-00013 (noisier)"}
         assert far.pictures[0] in {("image-00011",), ("image-00013",)}
+
+    def test_clipped(self, tmp_path: Path):
+        images = textures(60, 24, 24).clip(0, 200)
+        images[9] = images[9].clip(0, 120)
+        store = make_store(tmp_path, images)
+        told = check_intensity(store.table, sketch_images(store))
+        assert ("image-00009",) in [finding.items for finding in told]
 
     def test_files_of_another_size(self, tmp_path: Path):
         store = make_store(tmp_path, textures(30, 24, 24))

@@ -36,8 +36,8 @@ PROFILE = ModalityProfile(
         ),
     },
     banned={
-        "gamma": Rule("tissue identity is its HU value", f"{NNUNET}; derived", "moderate"),
-        "contrast": Rule("tissue identity is its HU value", f"{NNUNET}; derived", "moderate"),
+        "gamma": Rule("tissue identity is its HU value", f"{NNUNET}; derived"),
+        "contrast": Rule("tissue identity is its HU value", f"{NNUNET}; derived"),
         "flip_lr": Rule("organ side and situs are anatomy; permit it for patches of texture alone",
                         "derived from anatomy"),
         "flip_ud": Rule("patients lie and are stacked one way; permit it for patches of texture "

@@ -36,7 +36,7 @@ PROFILE = ModalityProfile(
     },
     masking=Masking(0.75, 0.07, "He et al. 2022, arXiv:2111.06377, on photographs", "weak"),
     degenerate={
-        "rotation": Rule("skin lesions have no up and down", "derived", "moderate"),
+        "rotation": Rule("skin lesions have no up and down", "derived"),
         "relative position": Rule("a lesion has no order of parts", "derived"),
     },
     positives={

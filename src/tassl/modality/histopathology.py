@@ -38,7 +38,7 @@ PROFILE = ModalityProfile(
     },
     banned={
         "illuminant": Rule("colour is that of the stains: change their density with stain instead",
-                           "Tellez et al. 2019, arXiv:1902.06543; derived", "moderate"),
+                           "Tellez et al. 2019, arXiv:1902.06543; derived"),
         "noise": Rule("chromatin texture is a sign, and slides are scanned with little noise",
                       "derived"),
         "poisson": Rule("chromatin texture is a sign, and slides are scanned with little noise",

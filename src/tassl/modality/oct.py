@@ -35,7 +35,7 @@ PROFILE = ModalityProfile(
     positives={
         "same study": Rule(
             "scans of one eye within a span of time beat synthetic views; leave scans of other "
-            "patients that may look alike out of the negatives", HOLLAND, "strong",
+            "patients that may look alike out of the negatives", HOLLAND, "moderate",
         ),
         "next slice": Rule("neighbouring B-scans show the same layers", "derived"),
     },

@@ -13,16 +13,17 @@ from tassl.data.audit.sketches import Sketches
 CHECK = "sizes and levels"
 FAR = 8.0  # robust standard deviations
 BLANK = 0.01  # of the usual contrast
+CLIPPED = 0.1  # share of an image's pixels at its maximum, and five times the usual share
 FEWEST = 20  # images that say what is usual
 CAUSES = {
-    "middle": ("darker", "brighter"),
+    "p50": ("darker", "brighter"),
     "contrast": ("flatter", "harder"),
     "detail": ("smoother", "noisier"),
 }
 
 
 def check_intensity(table: pd.DataFrame, sketches: Sketches) -> list[Finding]:
-    """Tell of blank images, of levels that stand out, and of files of another size.
+    """Tell of blank and clipped images, of levels that stand out, and of files of another size.
 
     Args:
         table: Columns id, and shape and spacing (of the file) where known.
@@ -30,7 +31,7 @@ def check_intensity(table: pd.DataFrame, sketches: Sketches) -> list[Finding]:
     """
     ids, levels = table.id.to_numpy(), sketches.levels
     blank = find_blank(levels)
-    findings = [_blank(ids[blank]), _outliers(ids, levels, ~blank)]
+    findings = [_blank(ids[blank]), _clipped(ids, levels, ~blank), _outliers(ids, levels, ~blank)]
     for column in ("shape", "spacing"):
         if column in table:
             findings.append(_sizes(table, column))
@@ -59,8 +60,7 @@ def list_ranges(table: pd.DataFrame, sketches: Sketches) -> list[dict[str, Any]]
     images.
     """
     raw = {"p1", "p50", "p99"} <= set(table.columns)
-    levels = table[["p1", "p50", "p99"]] if raw else sketches.levels[["low", "middle", "high"]]
-    values = levels.to_numpy(dtype=float)
+    values = (table if raw else sketches.levels)[["p1", "p50", "p99"]].to_numpy(dtype=float)
     groups = {"all": np.ones(len(table), bool)}
     sites = sorted(set(table.site) - {""})
     if len(sites) > 1:
@@ -85,6 +85,23 @@ def _blank(ids: np.ndarray) -> Finding | None:
     )
 
 
+def _clipped(ids: np.ndarray, levels: pd.DataFrame, usable: np.ndarray) -> Finding | None:
+    """Images with large areas at the maximum, where others have none."""
+    full = levels.full.to_numpy()
+    clipped = usable & (full > max(CLIPPED, 5 * float(np.median(full))))
+    if not clipped.any():
+        return None
+    named = ids[clipped][np.argsort(-full[clipped], kind="stable")]
+    return Finding(
+        CHECK,
+        "info",
+        f"A tenth of the image or more at full brightness: {count(len(named), 'image')}",
+        "What was brighter is lost there: look whether they were overexposed or clipped on export.",
+        tuple(named),
+        tuple((name,) for name in named),
+    )
+
+
 def _outliers(ids: np.ndarray, levels: pd.DataFrame, usable: np.ndarray) -> Finding | None:
     """Images whose level, contrast or detail is far from that of the others."""
     if usable.sum() < FEWEST:
@@ -92,7 +109,7 @@ def _outliers(ids: np.ndarray, levels: pd.DataFrame, usable: np.ndarray) -> Find
     kept = levels[usable]
     scores = pd.DataFrame(
         {
-            "middle": robust_z(kept.middle.to_numpy()),
+            "p50": robust_z(kept.p50.to_numpy()),
             "contrast": robust_z(np.log(kept.contrast.to_numpy())),
             "detail": robust_z(np.log(kept.detail.to_numpy() + 1e-6)),
         }

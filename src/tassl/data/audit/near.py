@@ -38,6 +38,13 @@ REACH = 2  # thumbnail pixels that one image may be moved over the other
 ROWS = 1024  # compared at a time: a block stays in the cache
 MOST_PER_ROW = 16  # candidates of an image, on average
 
+ADVICE = (
+    "Look at the pairs: if they show the same, use --drop-near-duplicates to take the less guarded "
+    "side out, or --subject where they are one subject's."
+)
+DROPPED = "The images on the less guarded side were taken out."
+DOUBLE = "They weigh double; look whether that is meant."
+
 
 @dataclass(frozen=True)
 class NearDuplicate:
@@ -75,10 +82,8 @@ def find_near_duplicates(
         split: Side of each row.
         thumbs: (row, *side).
     """
-    pairs = find_candidates(thumbs)
-    for column in ("subject", "digest"):
-        codes = pd.factorize(table[column])[0]
-        pairs = pairs[codes[pairs[:, 0]] != codes[pairs[:, 1]]]
+    same = np.column_stack([pd.factorize(table[name])[0] for name in ("subject", "digest")])
+    pairs = find_candidates(thumbs, same)
     likeness, ids, found = compare_thumbs(thumbs, pairs), table.id.to_numpy(), []
     for k in np.flatnonzero(1 - likeness <= NEAR * usual_unlikeness(thumbs)):
         first, second = sorted(pairs[k], key=lambda row: -GUARDED[str(split[row])])
@@ -97,16 +102,10 @@ def check_near_duplicates(
         found: The pairs.
         dropped: Whether those on the less guarded side were taken out.
     """
-    across = (
-        "Look at the pairs: if they show the same, use --drop-near-duplicates to take the less "
-    )
-    across += "guarded side out, or --subject where they are one subject's."
-    if dropped:
-        across = "The images on the less guarded side were taken out."
-    within = "They weigh double; look whether that is meant."
+    advice = DROPPED if dropped else ADVICE
     findings = [
-        _tell(table, [p for p in found if p.crosses], "two sides", across, "warning"),
-        _tell(table, [p for p in found if not p.crosses], "one side", within, "info"),
+        _tell(table, [p for p in found if p.crosses], "two sides", advice, "warning"),
+        _tell(table, [p for p in found if not p.crosses], "one side", DOUBLE, "info"),
     ]
     return [finding for finding in findings if finding]
 
@@ -136,11 +135,16 @@ def _tell(
     )
 
 
-def find_candidates(thumbs: np.ndarray) -> np.ndarray:
+def find_candidates(thumbs: np.ndarray, same: np.ndarray) -> np.ndarray:
     """Rows of images that may be nearly identical, (pair, 2), the lower row first.
 
-    All pairs are compared by matrix products, a block at a time: exact, and 100,000 images take
-    minutes and little memory. One of the two is also moved by a thumbnail pixel.
+    All pairs are compared by matrix products, a block at a time, so none is missed and memory stays
+    flat: 20,000 images take 3 seconds, 100,000 one to two minutes on one core. One of the two is
+    also moved by a thumbnail pixel.
+
+    Args:
+        thumbs: (row, *side).
+        same: (row, key): pairs that share a key are left out.
     """
     standard = _standardise(thumbs)
     mean = _low_frequencies(standard)
@@ -153,7 +157,7 @@ def find_candidates(thumbs: np.ndarray) -> np.ndarray:
     still, found = fingerprint(standard), []
     for shift in _half_of_shifts(thumbs.ndim - 1):
         moved = fingerprint(_move(standard, shift)) if any(shift) else still
-        found += _compare_blocks(still, moved, halved=not any(shift))
+        found += _compare_blocks(still, moved, same, halved=not any(shift))
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
@@ -202,7 +206,9 @@ def _move(images: np.ndarray, shift: tuple[int, ...]) -> np.ndarray:
     return images
 
 
-def _compare_blocks(still: np.ndarray, moved: np.ndarray, *, halved: bool) -> Iterator[np.ndarray]:
+def _compare_blocks(
+    still: np.ndarray, moved: np.ndarray, same: np.ndarray, *, halved: bool
+) -> Iterator[np.ndarray]:
     """Pairs of fingerprints that are alike; only those above the diagonal if halved."""
     for start in range(0, len(still), ROWS):
         band, pairs, likeness = still[start : start + ROWS], [], []
@@ -213,7 +219,9 @@ def _compare_blocks(still: np.ndarray, moved: np.ndarray, *, halved: bool) -> It
             pairs.append(np.column_stack([rows + start, columns + first]))
             likeness.append(cosine[alike])
         found, cosine = np.concatenate(pairs), np.concatenate(likeness)
-        wanted = found[:, 0] < found[:, 1] if halved else found[:, 0] != found[:, 1]
+        wanted = (same[found[:, 0]] != same[found[:, 1]]).all(1)
+        if halved:
+            wanted &= found[:, 0] < found[:, 1]
         found, cosine = found[wanted], cosine[wanted]
         spare = max(0, len(found) - MOST_PER_ROW * len(band))
         yield found[np.argpartition(cosine, spare)[spare:]] if spare else found

@@ -12,7 +12,8 @@ from tassl.data.store import Store
 SIDES = {2: 24, 3: 12}
 READ_AT_ONCE = 2**22  # pixels: some 16 MB
 MOST_PIXELS = 4096  # per image, evenly spaced: enough for percentiles
-PERCENTILES = (1, 50, 99)
+PERCENTILES = (1, *range(10, 100, 10), 99)
+LEVELS = [*(f"p{share}" for share in PERCENTILES), "contrast", "detail", "full"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,9 @@ class Sketches:
 
     Args:
         thumbs: (image, *side) float32, the mean of all channels.
-        levels: Columns low, middle, high (percentiles 1, 50 and 99 of the prepared image),
-            contrast (standard deviation) and detail (mean step between neighbouring pixels, in
-            standard deviations: high for noise, low for blur).
+        levels: Of the prepared image, columns p1, p10 ... p90, p99 (percentiles), contrast
+            (standard deviation), detail (mean step between neighbouring pixels, in standard
+            deviations: high for noise, low for blur) and full (share of pixels at the maximum).
     """
 
     thumbs: np.ndarray
@@ -35,15 +36,14 @@ def sketch_images(store: Store) -> Sketches:
     count = len(store.table)
     matrices = [area_matrix(size, SIDES[store.dims]) for size in store.grid.shape]
     thumbs = np.empty((count, *[SIDES[store.dims]] * store.dims), np.float32)
-    levels = np.empty((count, 5))
+    levels = np.empty((count, len(LEVELS)))
     step = max(1, READ_AT_ONCE // (store.channels * int(np.prod(store.grid.shape))))
     for start in range(0, count, step):
         rows = slice(start, start + step)
         images = store.images[rows].astype(np.float32)
         thumbs[rows] = shrink(images.mean(1), matrices)
         levels[rows] = _measure(images)
-    names = ["low", "middle", "high", "contrast", "detail"]
-    return Sketches(thumbs, pd.DataFrame(levels, columns=names))
+    return Sketches(thumbs, pd.DataFrame(levels, columns=pd.Index(LEVELS)))
 
 
 def area_matrix(size: int, side: int) -> np.ndarray:
@@ -68,4 +68,5 @@ def _measure(images: np.ndarray) -> np.ndarray:
     contrast = flat.std(1)
     steps = np.abs(np.diff(images, axis=-1)).reshape(len(images), -1).mean(1)
     detail = steps / np.maximum(contrast, 1e-6)
-    return np.column_stack([*np.percentile(sampled, PERCENTILES, axis=1), contrast, detail])
+    full = (flat >= flat.max(1, keepdims=True)).mean(1)
+    return np.column_stack([*np.percentile(sampled, PERCENTILES, axis=1), contrast, detail, full])

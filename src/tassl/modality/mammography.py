@@ -35,9 +35,9 @@ PROFILE = ModalityProfile(
         ),
     },
     banned={
-        "flip_lr": Rule("breasts are turned to one side when read; a flip brings the side back",
+        "flip_lr": Rule("the side tells which breast it is, and asymmetry is a sign",
                         "derived"),
-        "flip_ud": Rule("the upper half is where most cancers lie, and views are upright",
+        "flip_ud": Rule("views are upright",
                         "derived from anatomy"),
         "quarter_turns": Rule("views are upright", "derived from anatomy"),
         "blur": Rule("microcalcifications are a few pixels wide", "derived"),

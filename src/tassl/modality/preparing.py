@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 MOST_SAMPLED = 2**17  # values that percentiles and histograms are taken from
-COARSE = {2: 128, 3: 48}  # cells along the longest side where fields are looked for
+COARSE = {2: 192, 3: 48}  # cells along the longest side where fields are looked for
 FLAT = 1e-6  # in cells: faces that are parallel to a line, and rounding
 SMALLEST_FIELD = 0.2  # share of the image; what is smaller is an object, not a field of view
 

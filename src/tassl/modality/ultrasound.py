@@ -59,7 +59,8 @@ PROFILE = ModalityProfile(
              "Ivezić et al. 2026, arXiv:2603.22649", "moderate"),
         Rule("where the side or the orientation marker is a label, give --augment flip_lr=0",
              "derived"),
-        Rule("annotations drawn into the beam stay: prefer frames without calipers", "derived"),
+        Rule("text and calipers in the beam or touching it stay: preparing is no de-identification",
+             "seen on real images"),
     ),
     foreground=find_sector,
 )  # fmt: skip

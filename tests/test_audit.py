@@ -80,9 +80,7 @@ class TestCohorts:
         assert alarms(audit.findings) == []
 
     def test_site_signatures_are_found(self, tmp_path: Path):
-        audit = audit_cohort(
-            tmp_path, site_strength=1.0, site_label_correlation=0.9, modality="ct"
-        )
+        audit = audit_cohort(tmp_path, site_strength=1.0, site_label_correlation=0.9, modality="ct")
         told = " ".join(alarms(audit.findings))
         for part in (
             "images of site site-A",

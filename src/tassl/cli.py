@@ -53,6 +53,9 @@ Seed = Annotated[int, typer.Option(help="Same seed, same results.")]
 Shuffle = Annotated[bool, typer.Option("--shuffle-labels", help="Negative control.")]
 Layout = Annotated[str | None, typer.Option(help="Layout, where recognition guesses wrong.")]
 Subject = Annotated[str | None, typer.Option(help="Regular expression: subject in file name.")]
+Csv = Annotated[str | None, typer.Option(help="Table that tells more of the images, by file name.")]
+Label = Annotated[str | None, typer.Option(help="Its column of the class.")]
+Value = Annotated[str | None, typer.Option(help="Its column of the number to predict.")]
 OwnSplits = Annotated[bool, typer.Option("--own-splits", help="Forget the splits given.")]
 DropNear = Annotated[
     bool, typer.Option("--drop-near-duplicates", help="Take copies across the split out.")
@@ -80,6 +83,9 @@ def run(
     shuffle_labels: Shuffle = False,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
     drop_near_duplicates: DropNear = False,
     augment: Changes = None,
@@ -106,6 +112,9 @@ def run(
         shuffle_labels=shuffle_labels,
         layout=layout,
         subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
         own_splits=own_splits,
         drop_near_duplicates=drop_near_duplicates,
         augment=_strengths(augment),
@@ -131,22 +140,32 @@ def index(
     out: Annotated[Path | None, typer.Option(help="Write the manifest as parquet.")] = None,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
 ) -> None:
     """Say how a file or folder is understood: images, subjects, labels, splits."""
-    from tassl.data.files import write_atomically
     from tassl.data.layouts import index as index_data
+    from tassl.data.manifest import write_manifest
     from tassl.data.progress import show_transfer
 
     manifest = index_data(
-        data, layout=layout, subject=subject, own_splits=own_splits, watch=show_transfer
+        data,
+        layout=layout,
+        subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
+        own_splits=own_splits,
+        watch=show_transfer,
     )
     typer.echo(manifest.account())
     if out:
         if out.exists():
             raise OptionError(f"{out} exists. Choose another --out.")
         try:
-            write_atomically(out, lambda draft: manifest.table.to_parquet(draft, index=False))
+            write_manifest(manifest, out)
         except OSError as error:
             problem = f"{out} cannot be written ({error.strerror}). Choose another --out."
             raise OptionError(problem) from None
@@ -188,6 +207,9 @@ def audit(
     seed: Seed = 0,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
 ) -> None:
     """Look for what is wrong with the data: copies, leaks, rare classes, markers, shortcuts."""
@@ -203,6 +225,9 @@ def audit(
         seed=seed,
         layout=layout,
         subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
         own_splits=own_splits,
     )
 
@@ -222,6 +247,9 @@ def pretrain(
     seed: Seed = 0,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
     drop_near_duplicates: DropNear = False,
     augment: Changes = None,
@@ -244,6 +272,9 @@ def pretrain(
         seed=seed,
         layout=layout,
         subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
         own_splits=own_splits,
         drop_near_duplicates=drop_near_duplicates,
         augment=_strengths(augment),
@@ -264,6 +295,9 @@ def adapt(
     seed: Seed = 0,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
     drop_near_duplicates: DropNear = False,
 ) -> None:
@@ -282,6 +316,9 @@ def adapt(
         seed=seed,
         layout=layout,
         subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
         own_splits=own_splits,
         drop_near_duplicates=drop_near_duplicates,
     )
@@ -301,6 +338,9 @@ def evaluate(
     shuffle_labels: Shuffle = False,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
     drop_near_duplicates: DropNear = False,
 ) -> None:
@@ -320,6 +360,9 @@ def evaluate(
         shuffle_labels=shuffle_labels,
         layout=layout,
         subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
         own_splits=own_splits,
         drop_near_duplicates=drop_near_duplicates,
     )

@@ -98,6 +98,9 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
         study.data,
         layout=study.layout,
         subject=study.subject,
+        csv=study.csv,
+        label=study.label,
+        value=study.value,
         own_splits=study.own_splits,
         watch=narrator.transfer,
     )

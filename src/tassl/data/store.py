@@ -120,15 +120,14 @@ def build_store(
     grid = choose_grid(shapes, spacings, longest or (128 if len(shapes[0]) == 2 else 64))
 
     table = manifest.table.iloc[usable].reset_index(drop=True)
-    table = table.assign(
-        masked=table.masks.map(bool), digest=digests, shape=shapes, spacing=spacings
-    )
+    table = table.assign(masked=table.masks.map(len) > 0, digest=digests)
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     kept = (sorted(map(int, values)), manifest.instances)
     _write(draft, manifest.root, table, prepare, grid, channels, *kept, on_image)
-    table[list(KEPT)].to_parquet(draft / "table.parquet")
+    told = table.assign(shape=shapes, spacing=spacings)
+    told[list(KEPT)].to_parquet(draft / "table.parquet")
     facts = {
         "shape": grid.shape,
         "spacing": grid.spacing,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tassl.data.manifest import Manifest, make_table
+from tassl.data.manifest import Manifest, SetAside, make_table
 from tassl.data.readers import READERS, read_mask
 from tassl.errors import UnreadableFile
 
@@ -43,6 +43,11 @@ def read(path: Path) -> Manifest:
         if others:
             notes.append(f"{len(others)} masks of a second observer are left out")
     own = {file.stem: masks.get(file.stem, []) for file in images}
+    used = {mask for found in own.values() for mask in found}
+    set_aside = [
+        SetAside(str(mask.relative_to(path)), "is a mask without its picture")
+        for mask in sorted({mask for found in masks.values() for mask in found} - used)
+    ]
     if unmasked := sum(not found for found in own.values()):
         notes.append(f"{unmasked} pictures have no mask")
     instances = _number_objects([found[0] for found in own.values() if found])
@@ -59,7 +64,12 @@ def read(path: Path) -> Manifest:
     ]
     notes.append(_note_subjects([file.stem for file in images]))
     return Manifest(
-        path, "masked-pictures", make_table(rows), notes=tuple(notes), instances=instances
+        path,
+        "masked-pictures",
+        make_table(rows),
+        notes=tuple(notes),
+        set_aside=tuple(set_aside),
+        instances=instances,
     )
 
 

@@ -156,9 +156,10 @@ def _columns(
         changes["spacing"] = (source, [(s, s) if s > 0 else () for s in _numbers(found, source)])
     classes: tuple[str, ...] = ()
     if source := label or _find(found, "label"):
-        names = sorted({str(name) for name in found[source].dropna()})
+        told = [_name_class(value) for value in found[source]]
+        names = sorted({*told} - {""})
         numbers = {name: k for k, name in enumerate(names)}
-        labels = [numbers.get(str(name), -1) for name in found[source]]
+        labels = [numbers.get(name, -1) for name in told]
         changes["label"], classes = (source, labels), tuple(names)
     unit = ""
     if source := value or _find_value(found, changes, path):
@@ -166,6 +167,13 @@ def _columns(
         match = UNIT.match(source)
         unit = match[2] if match else ""
     return changes, classes, unit
+
+
+def _name_class(value: object) -> str:
+    """A class as text, "" where it is missing; whole numbers without a point."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:g}"
+    return "" if value is None else str(value).strip()
 
 
 def _numbers(found: pd.DataFrame, column: str) -> list[float]:

@@ -40,8 +40,8 @@ def read(path: Path) -> Manifest:
         name = name.removesuffix("_0000")
         mask = masks.get(name)
         try:
-            shape = read_shape(image)[:3]  # a fourth axis holds channels
-            mask_shape = read_shape(mask)[:3] if mask else shape
+            shape = read_shape(image)
+            mask_shape = read_shape(mask) if mask else shape
         except UnreadableFile as error:
             set_aside.append(SetAside(str(image.relative_to(path)), str(error)))
             continue

@@ -50,29 +50,28 @@ def change_bytes(file: Path, at: int, new: bytes) -> None:
 
 
 class TestPhoto:
-    @pytest.mark.parametrize(
-        ("mode", "channels"),
-        [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3), ("CMYK", 3)],
-    )
-    @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "gif", "webp", "tif"])
-    def test_modes(self, tmp_path: Path, mode: str, channels: int, ending: str):
-        photo = Image.fromarray(noise(5, 4)).convert(mode)
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+    @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "tif"])
+    def test_modes(self, tmp_path: Path, mode: str, ending: str):
         try:
-            photo.save(tmp_path / f"a.{ending}")
+            Image.fromarray(noise(5, 4)).convert(mode).save(tmp_path / f"a.{ending}")
         except OSError as error:
             pytest.skip(str(error))
         with Image.open(tmp_path / f"a.{ending}") as stored:
-            wanted = np.asarray(stored.convert("RGB" if channels == 3 else "L"))
+            grey = stored.mode in ("1", "L", "LA")
+            wanted = np.asarray(stored.convert("L" if grey else "RGB")).reshape(5, 4, -1)
         pixels = read_picture(tmp_path / f"a.{ending}").pixels
         assert pixels.dtype == np.uint8
-        assert pixels.shape[1:] == (5, 4)
-        if len(pixels) == channels:  # webp has no grey, gif no colours but by number
-            assert np.array_equal(
-                pixels, wanted[None] if channels == 1 else wanted.transpose(2, 0, 1)
-            )
-        else:
-            assert ending in ("webp", "gif")
-            assert np.array_equal(pixels[0], wanted[..., 0] if wanted.ndim == 3 else wanted)
+        assert np.array_equal(pixels, wanted.transpose(2, 0, 1))
+
+    @pytest.mark.parametrize("ending", ["gif", "pgm", "ppm", "webp"])
+    def test_rarer_kinds(self, tmp_path: Path, ending: str):
+        shape = (5, 4) if ending in ("gif", "pgm") else (5, 4, 3)
+        Image.fromarray(noise(*shape)).save(tmp_path / f"a.{ending}", lossless=True)
+        with Image.open(tmp_path / f"a.{ending}") as stored:
+            colours = stored.convert("RGB" if stored.mode == "P" else stored.mode)
+            wanted = np.asarray(colours).reshape(5, 4, -1).transpose(2, 0, 1)
+        assert np.array_equal(read_picture(tmp_path / f"a.{ending}").pixels, wanted)
 
     @pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
     def test_sixteen_bits_grey(self, tmp_path: Path, ending: str):
@@ -80,16 +79,14 @@ class TestPhoto:
         Image.fromarray(pixels).save(tmp_path / f"a.{ending}")
         assert np.array_equal(read_picture(tmp_path / f"a.{ending}").pixels[0], pixels)
 
-    @pytest.mark.parametrize("channels", [2, 3, 4])
+    @pytest.mark.parametrize("channels", [3, 4])
     def test_sixteen_bits_with_channels(self, tmp_path: Path, channels: int):
         pixels = rng.integers(0, 65535, (5, 4, channels), dtype=np.uint16)
-        if channels != 3:
-            pixels[..., -1] = 65535
+        pixels[..., 3:] = 65535
         image = SimpleITK.GetImageFromArray(pixels, isVector=True)
         SimpleITK.WriteImage(image, str(tmp_path / "a.png"))
         read = read_picture(tmp_path / "a.png").pixels
-        assert np.array_equal(read, pixels.transpose(2, 0, 1)[: len(read)])
-        assert len(read) == (1 if channels == 2 else 3)
+        assert np.array_equal(read, pixels.transpose(2, 0, 1)[:3])
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_exif_turns_photos_but_not_masks(self, tmp_path: Path, orientation: int):
@@ -163,7 +160,7 @@ class TestPhoto:
 
     def test_postscript_is_not_run(self, tmp_path: Path):
         (tmp_path / "a.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-        with pytest.raises(UnreadableFile, match="cannot identify image file 'a.png'"):
+        with pytest.raises(UnreadableFile, match=r"cannot identify image file 'a\.png'"):
             read_picture(tmp_path / "a.png")
 
     def test_is_grey(self):
@@ -182,7 +179,7 @@ class TestTiff:
         tifffile.imwrite(tmp_path / "a.tif", pixels, byteorder=order, photometric="minisblack")
         read = read_picture(tmp_path / "a.tif").pixels
         assert read.dtype.isnative
-        assert np.array_equal(read[0], np.abs(pixels))
+        assert np.array_equal(read[0], pixels * np.uint8(255) if kind == "?" else np.abs(pixels))
 
     @pytest.mark.parametrize("packing", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
     @pytest.mark.parametrize("shape", [(9, 8), (9, 8, 3)])
@@ -591,13 +588,19 @@ BUNDLED = Path(nibabel.__file__).parent / "tests" / "data"
 @pytest.mark.parametrize("name", sorted(f.name for f in BUNDLED.iterdir() if f.is_file()))
 def test_files_of_nibabel(name: str):
     """Read to sound pixels, or refused with a reason."""
-    try:
-        picture = read_picture(BUNDLED / name)
-    except UnreadableFile as error:
-        assert not name.endswith(("0.nii", ".nii.gz", ".mgz", "l.nii")), error
-    else:
-        assert picture.pixels.shape[1:] == read_shape(BUNDLED / name)
-        assert np.isfinite(picture.pixels).all()
+    if not name.endswith((".nii", ".nii.gz", ".mgz")) or "dconn" in name:
+        with pytest.raises(UnreadableFile, match=r"no known kind|another kind"):
+            read_picture(BUNDLED / name)
+        return
+    picture = read_picture(BUNDLED / name)
+    assert picture.pixels.shape[1:] == read_shape(BUNDLED / name)
+    turned = nibabel.as_closest_canonical(nibabel.load(BUNDLED / name))  # type: ignore[attr-defined]
+    pixels = np.asarray(turned.dataobj)  # type: ignore[attr-defined]
+    pixels = pixels[None] if pixels.ndim == 3 else np.moveaxis(pixels, -1, 0)
+    assert np.array_equal(picture.pixels, pixels, equal_nan=True)
+    assert picture.spacing is not None
+    sizes = nibabel.load(BUNDLED / name).header.get_zooms()[:3]  # type: ignore[attr-defined]
+    assert sorted(picture.spacing) == pytest.approx(sorted(sizes))
 
 
 class TestRealFiles:

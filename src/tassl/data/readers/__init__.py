@@ -15,12 +15,12 @@ the functions below turn it into `UnreadableFile`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +32,7 @@ __all__ = [
     "Picture",
     "count_items",
     "find_reader",
+    "guard",
     "is_grey",
     "read_mask",
     "read_picture",
@@ -81,8 +82,9 @@ def read_picture(file: Path, array: str = "", item: int = -1, *, is_mask: bool =
         UnreadableFile: The file is damaged, holds no finite pixel or is of an unknown kind.
     """
     options = {"array": array} if array else {}
-    with refusing(file):
-        return _tidy(find_reader(file).read(file, item, is_mask=is_mask, **options))
+    return guard(
+        file, lambda: _tidy(find_reader(file).read(file, item, is_mask=is_mask, **options))
+    )
 
 
 def read_mask(file: Path, array: str = "", item: int = -1) -> Picture:
@@ -106,10 +108,9 @@ def read_shape(file: Path) -> tuple[int, ...]:
     Raises:
         UnreadableFile: As `read_picture`.
     """
-    with refusing(file):
-        reader = find_reader(file)
-        if hasattr(reader, "shape"):
-            return reader.shape(file)
+    reader = guard(file, lambda: find_reader(file))
+    if hasattr(reader, "shape"):
+        return guard(file, lambda: reader.shape(file))
     return read_picture(file).pixels.shape[1:]
 
 
@@ -119,28 +120,28 @@ def count_items(file: Path) -> int:
     Raises:
         UnreadableFile: As `read_picture`.
     """
-    with refusing(file):
-        reader = find_reader(file)
-        return reader.count(file) if hasattr(reader, "count") else 1
+    reader = guard(file, lambda: find_reader(file))
+    return guard(file, lambda: reader.count(file)) if hasattr(reader, "count") else 1
 
 
-@contextmanager
-def refusing(file: Path) -> Iterator[None]:
+def guard(file: Path, read: Callable[[], Any]) -> Any:
     """Turn whatever a third-party reader raises into one line, and its warnings into nothing.
 
     Raises:
         UnreadableFile: Something was raised; says what, without the folder of the file.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except UnreadableFile:
-        raise
-    except Exception as error:  # parsers raise all kinds on damaged headers
-        said = " ".join(str(error).replace(str(file), file.name).split())
-        said = "".join(letter for letter in said if letter.isprintable())[:200]
-        raise UnreadableFile(f"cannot be read: {said or type(error).__name__}") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return read()
+        except UnreadableFile:
+            raise
+        except Exception as error:  # parsers raise all kinds on damaged headers
+            said = " ".join(str(error).replace(str(file), file.name).split())
+            said = "".join(letter for letter in said if letter.isprintable())[:200]
+            reason = f"cannot be read: {said or type(error).__name__}"
+    # Outside, so that the cause and the files that it holds open are gone.
+    raise UnreadableFile(reason)
 
 
 def _tidy(picture: Picture) -> Picture:

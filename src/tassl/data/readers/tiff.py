@@ -112,8 +112,8 @@ def _load(tiff: Any, series: Any, pages: np.ndarray) -> np.ndarray | None:
     """Pixels (page, *page.shape), or None where tifffile alone cannot unpack or explain them."""
     if series.keyframe.photometric.name not in DIRECT:
         return None
-    if len(series.pages) < len(series):  # ImageJ describes only the first page of large stacks
-        whole = series.asarray()
+    if len(series.pages) <= pages.max():  # ImageJ describes only the first page of large stacks
+        whole = tiff.asarray(series=0, out="memmap")
         return whole.reshape(-1, *series.keyframe.shape)[pages]
     try:
         return tiff.asarray(series=0, key=pages.tolist())
@@ -140,8 +140,10 @@ def _to_colours(pixels: np.ndarray, page: Any, *, is_mask: bool) -> np.ndarray:
     kind = page.photometric.name
     if kind == "PALETTE" and not is_mask:
         return (page.colormap >> 8).astype(np.uint8)[:, pixels[0]]
+    if pixels.dtype.kind == "b" and not is_mask:
+        pixels = pixels * np.uint8(255)
     if kind == "MINISWHITE" and not is_mask:
-        return ~pixels if pixels.dtype.kind in "bu" else -pixels
+        return ~pixels if pixels.dtype.kind == "u" else -pixels
     if len(pixels) == {"RGB": 4, "MINISBLACK": 2}.get(kind) and page.extrasamples:
         return drop_alpha(pixels)
     return pixels

@@ -1,347 +1,209 @@
-"""DICOM, through pydicom: single images, clips, and series of slices that make up a volume."""
+"""DICOM, through pydicom; what it cannot decode through SimpleITK, which carries GDCM.
+
+Bright is bright (MONOCHROME1 is inverted), colours are RGB, values are rescaled (CT: Hounsfield
+units). The window for display stays a fact and is not applied.
+"""
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tassl.data.readers.base import Picture, check_held, check_size
-from tassl.data.readers.orientation import to_canonical
+from tassl.data.readers.base import Picture
+from tassl.data.readers.headers import (
+    Plane,
+    count_frames,
+    find_group,
+    find_planes,
+    hushed,
+    list_facts,
+    open_dataset,
+)
+from tassl.data.readers.stacks import PARALLEL, stack_slices
 from tassl.errors import UnreadableFile
 
-TECHNICAL = (
-    "Modality", "Manufacturer", "ManufacturerModelName", "PhotometricInterpretation", "KVP",
-    "SliceThickness", "MagneticFieldStrength", "EchoTime", "RepetitionTime", "FlipAngle",
-    "WindowCenter", "WindowWidth", "BodyPartExamined", "ViewPosition", "ImageLaterality",
-)  # fmt: skip
-UNEVEN_MM = 0.01  # differences of gaps that are rounding
-TILT_DEGREES = 0.1
-NO_IMAGE = "holds no image: it is a report, a plan or another object without pixels"
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+ENDINGS = (".dcm", ".dicom", ".ima")
+MOST_BYTES = 2**31
+CENTIMETRES = 3  # units of an ultrasound region
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a file says of its image. The identities are for grouping and never leave memory.
-
-    Args:
-        patient: Patient ID, "" where it is missing.
-        study: Study instance UID.
-        series: Series instance UID.
-        instance: SOP instance UID.
-        frames: Number of frames.
-        size: Rows and columns.
-        position: Of the first pixel in mm (left, back, up), None where unknown.
-        orientation: Direction of the rows and of the columns, six numbers, None where unknown.
-        number: Instance number, -1 where unknown.
-        localizer: Whether it is a scout image.
-        facts: Technical facts by name, from `TECHNICAL` alone.
-    """
-
-    patient: str
-    study: str
-    series: str
-    instance: str
-    frames: int
-    size: tuple[int, int]
-    position: tuple[float, ...] | None
-    orientation: tuple[float, ...] | None
-    number: int
-    localizer: bool
-    facts: dict[str, str]
-
-
-def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
-    """Read an image or one frame of a clip, in modality units (HU for CT), bright is bright.
-
-    Args:
-        file: The image.
-        item: Frame; -1 reads a single image, or all frames of a volume as a volume (frame first).
-        is_mask: Makes no difference.
-    """
-    with _calm():
-        data = _open(file)
-        frames = _frames(data)
-        if item >= frames:
-            raise UnreadableFile(f"has no frame {item}: it holds {frames}")
-        notes: list[str] = []
-        pixels = _decode(file, data, item, notes)
-        return Picture(pixels, _spacing(data), _facts(data), tuple(notes))
+def recognises(head: bytes) -> bool:
+    """The word DICM after the preamble, or without one a first tag of group 2 or 8."""
+    return head[128:132] == b"DICM" or (head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0")
 
 
 def count(file: Path) -> int:
-    """Frames."""
-    with _calm():
-        return _frames(_open(file, pixels=False))
+    """Number of frames."""
+    with hushed():
+        return count_frames(open_dataset(file, tags=("Rows", "NumberOfFrames", "SOPClassUID")))
 
 
-def read_header(file: Path) -> Header:
-    """Read what a file says of its image, without the pixels.
+def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
+    """Read one frame, (channel, row, column), or a volume, (channel, *space).
 
-    Raises:
-        UnreadableFile: It holds no image.
+    Args:
+        file: One DICOM file.
+        item: Number of the frame. -1 is the whole volume where the file says where its frames lie,
+            and the first frame where it does not, as in a cine.
+        is_mask: Stored numbers are wanted, neither inverted nor rescaled.
     """
-    with _calm():
-        data = _open(file, pixels=False)
-        kinds = [str(kind).upper() for kind in _many(data, "ImageType")]
-        return Header(
-            patient=str(data.get("PatientID", "") or ""),
-            study=str(data.get("StudyInstanceUID", "") or ""),
-            series=str(data.get("SeriesInstanceUID", "") or ""),
-            instance=str(data.get("SOPInstanceUID", "") or ""),
-            frames=_frames(data),
-            size=(int(data.Rows), int(data.Columns)),
-            position=_floats(data, "ImagePositionPatient", 3),
-            orientation=_floats(data, "ImageOrientationPatient", 6),
-            number=int(_number(data, "InstanceNumber", -1)),
-            localizer="LOCALIZER" in kinds,
-            facts=_facts(data),
+    with hushed():
+        dataset = open_dataset(file)
+        _check_size(dataset)
+        planes, frames = find_planes(dataset), count_frames(dataset)
+        if not -1 <= item < frames:
+            raise UnreadableFile(f"has {frames} frames; frame {item} was wanted")
+        if item == -1 and frames > 1 and len({tuple(plane.position) for plane in planes}) > 1:
+            slices = [_read_frame(dataset, file, k, is_mask=is_mask) for k in range(frames)]
+            return replace(_stack([*slices], [*planes]), facts=list_facts(dataset))
+        picture = _read_frame(dataset, file, max(item, 0), is_mask=is_mask)
+        first = (f"the first of {frames} frames",) if item == -1 and frames > 1 else ()
+        return replace(
+            picture,
+            spacing=_find_spacing(dataset, max(item, 0)),
+            facts=list_facts(dataset),
+            notes=(*picture.notes, *first),
         )
 
 
 def join(files: Sequence[Path]) -> Picture:
-    """Read a series of slices as one volume, its axes as those of NIfTI volumes.
+    """Read a series as one volume, (channel, left to right, back to front, foot to head).
 
-    Slices are sorted by their position along the normal of their plane. Doubles are dropped.
-    Uneven gaps are resampled to an even grid, a tilted gantry is sheared upright, both by linear
-    interpolation; the notes say so.
+    Args:
+        files: One slice each, in any order; of slices at one place the first is kept.
 
     Raises:
-        UnreadableFile: Positions are missing, or slices differ in size or orientation.
+        UnreadableFile: They differ in size or direction, or do not say where they lie.
     """
-    headers = [read_header(file) for file in files]
-    first = headers[0]
-    places = [header.position for header in headers if header.position is not None]
-    turns = [header.orientation for header in headers if header.orientation is not None]
-    if min(len(places), len(turns)) < len(headers):
-        raise UnreadableFile("its slices do not tell their positions, so they make up no volume")
-    for header, turn in zip(headers, turns, strict=True):
-        if header.size != first.size or np.abs(np.subtract(turn, turns[0])).max() > 1e-3:
-            raise UnreadableFile(
-                "its slices differ in size or orientation: a scout may be among them"
-            )
-    along_row, along_column = np.reshape(turns[0], (2, 3))
-    normal = np.cross(along_row, along_column)
-    heights = np.array(places) @ normal
-    order, notes = _sort(heights)
-    pictures = [read(files[k]) for k in order]
-    notes += [note for note in pictures[0].notes]
-    pixels = np.stack([picture.pixels[0] for picture in pictures], -1).astype(np.float32)
-    positions, heights = np.array(places)[order], heights[order]
-    spacing = pictures[0].spacing or (1.0, 1.0)
-    if len(order) == 1:
-        return pictures[0]
-    pixels = _upright(pixels, positions, heights, (along_column, along_row), spacing, notes)
-    pixels, gap = _even(pixels, heights, notes)
-    affine = np.eye(4)
-    affine[:3, :3] = np.stack(
-        [along_column * spacing[0], along_row * spacing[1], normal * gap], axis=1
+    with hushed():
+        slices, planes, facts = [], [], {}
+        for file in files:
+            dataset = open_dataset(file)
+            _check_size(dataset, times=len(files))
+            found = find_planes(dataset)
+            if len(found) != 1:
+                raise UnreadableFile("holds a slice that does not say where it lies")
+            slices.append(_read_frame(dataset, file, 0))
+            planes += found
+            facts = facts or list_facts(dataset)
+        return replace(_stack(slices, planes), facts=facts)
+
+
+def _stack(slices: list[Picture], planes: list[Plane]) -> Picture:
+    if len(shapes := {picture.pixels.shape for picture in slices}) > 1:
+        raise UnreadableFile(f"has slices of different sizes: {sorted(shapes)}")
+    for name in ("orientation", "spacing"):
+        every = np.array([getattr(plane, name) for plane in planes])
+        if np.ptp(every, axis=0).max() > PARALLEL:
+            raise UnreadableFile(f"has slices of different {name}, as a localizer has")
+    volume = stack_slices(
+        [picture.pixels for picture in slices],
+        np.array([plane.position for plane in planes]),
+        planes[0].orientation,
+        planes[0].spacing,
     )
-    flipped = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM counts to the left and to the back
-    volume = to_canonical(pixels[..., None], (*spacing, gap), flipped)
-    return Picture(volume.pixels, volume.spacing, pictures[0].facts, (*notes, *volume.notes))
+    notes = dict.fromkeys(note for picture in slices for note in picture.notes)
+    return replace(volume, notes=(*notes, *volume.notes))
 
 
-def _sort(heights: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Order of the slices from low to high, without doubles, and what to say of it."""
-    order = np.argsort(heights, kind="stable")
-    kept = np.concatenate([[True], np.diff(heights[order]) > UNEVEN_MM])
-    doubles = int((~kept).sum())
-    return order[kept], [
-        f"{doubles} slices at the place of another were dropped"
-    ] if doubles else []
+def _check_size(dataset: Dataset, times: int = 1) -> None:
+    """Refuse what would fill the memory, before it is decoded, and what is cut short."""
+    if "PixelData" not in dataset:
+        raise UnreadableFile("holds no pixels")
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    values = int(dataset.Rows) * int(dataset.Columns) * count_frames(dataset) * samples
+    size = values * int(dataset.BitsAllocated) // 8
+    if size * times > MOST_BYTES:
+        raise UnreadableFile(f"claims {size * times} bytes of pixels; the most is {MOST_BYTES}")
+    plain = not dataset.file_meta.TransferSyntaxUID.is_encapsulated
+    subsampled = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
+    if plain and not subsampled and len(dataset.PixelData) < size:
+        raise UnreadableFile(f"is cut short: {len(dataset.PixelData)} of {size} bytes of pixels")
 
 
-def _upright(
-    pixels: np.ndarray,
-    positions: np.ndarray,
-    heights: np.ndarray,
-    plane: tuple[np.ndarray, np.ndarray],
-    spacing: tuple[float, ...],
-    notes: list[str],
-) -> np.ndarray:
-    """Undo the shift of each slice within its plane, as a tilted gantry leaves it."""
-    from scipy import ndimage
+def _read_frame(dataset: Dataset, file: Path, frame: int, *, is_mask: bool = False) -> Picture:
+    """Read one frame with its values in the units that the header gives."""
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+    from pydicom.pixels.utils import pixel_array
 
-    offsets = positions - positions[0]
-    drift = np.stack([offsets @ axis for axis in plane], 1)  # mm down the column, along the row
-    reach = np.linalg.norm(drift[-1]) / max(heights[-1] - heights[0], 1e-6)
-    angle = float(np.degrees(np.arctan(reach)))
-    if angle < TILT_DEGREES:
-        return pixels
-    notes.append(f"a gantry tilt of {angle:.1f} degrees was undone by shifting the slices")
-    steps = drift / np.array(spacing[:2])
-    centre = steps.mean(0)
-    low = float(pixels.min())
-    moved = [
-        ndimage.shift(slice_, step - centre, order=1, mode="constant", cval=low)
-        for slice_, step in zip(np.moveaxis(pixels, -1, 0), steps, strict=True)
-    ]
-    return np.stack(moved, -1)
-
-
-def _even(pixels: np.ndarray, heights: np.ndarray, notes: list[str]) -> tuple[np.ndarray, float]:
-    """Slices at even heights, and their distance in mm."""
-    gaps = np.diff(heights)
-    gap = float(np.median(gaps))
-    if np.ptp(gaps) <= max(UNEVEN_MM, 0.01 * gap):
-        return pixels, float(gaps.mean())
-    steps = max(2, round((heights[-1] - heights[0]) / gap) + 1)
-    wanted = np.linspace(heights[0], heights[-1], steps)
-    upper = np.clip(np.searchsorted(heights, wanted), 1, len(heights) - 1)
-    share = (wanted - heights[upper - 1]) / (heights[upper] - heights[upper - 1])
-    share = np.clip(share, 0, 1).astype(np.float32)
-    even = pixels[..., upper - 1] * (1 - share) + pixels[..., upper] * share
-    step = float(wanted[1] - wanted[0])
-    notes.append(
-        f"gaps of {gaps.min():.2f} to {gaps.max():.2f} mm between {len(heights)} slices were "
-        f"resampled to {steps} slices {step:.2f} mm apart"
-    )
-    return even, step
-
-
-@contextmanager
-def _calm() -> Iterator[None]:
-    """Keep pydicom's many remarks on odd files off the terminal: they may quote the header."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-        yield
-
-
-def _open(file: Path, *, pixels: bool = True) -> Any:
-    import pydicom
-
+    rescaled = False
     try:
-        data = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
-        if "Rows" not in data or "Columns" not in data:
-            raise UnreadableFile(NO_IMAGE)
-        data.Rows, data.Columns = int(data.Rows), int(data.Columns)
-    except UnreadableFile:
-        raise
-    except Exception as error:  # its words may quote the header
-        raise UnreadableFile(f"cannot be read as DICOM ({type(error).__name__})") from None
-    samples = int(_number(data, "SamplesPerPixel", 1))
-    width = max(1, int(_number(data, "BitsAllocated", 8)) // 8)
-    wanted = data.Rows * data.Columns * samples * width * _frames(data)
-    check_size(wanted)
-    if pixels and not _packed(data):
-        check_held(
-            wanted // (8 if _number(data, "BitsAllocated", 8) == 1 else 1), file.stat().st_size, 2
-        )
-    return data
+        pixels = pixel_array(dataset, index=frame)
+    except Exception:
+        if not dataset.file_meta.TransferSyntaxUID.is_compressed:
+            raise
+        pixels, rescaled = _decode_by_gdcm(file, frame), True
+    if dataset.PhotometricInterpretation == "PALETTE COLOR" and pixels.ndim == 2 and not is_mask:
+        pixels = apply_color_lut(pixels, dataset)
+        pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if pixels.ndim == 3:
+        return Picture(np.moveaxis(pixels[..., :3], -1, 0))
+    if is_mask:
+        return Picture(pixels[None])
+
+    padding = None if rescaled else _find_padding(dataset, pixels)
+    group = find_group(dataset, frame, "PixelValueTransformationSequence")
+    if not rescaled:
+        pixels = apply_modality_lut(pixels, group)
+    if pixels.dtype == np.float64:
+        pixels = pixels.astype(np.float32)
+    notes = ()
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        pixels = _invert(pixels, dataset)
+        notes = ("MONOCHROME1: inverted, so that bright is bright",)
+    if padding is not None and padding.any() and not padding.all():
+        pixels = np.where(padding, pixels[~padding].min(), pixels)
+    return Picture(pixels[None], notes=notes)
 
 
-def _packed(data: Any) -> bool:
-    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
-    return bool(syntax is not None and syntax.is_compressed)
-
-
-def _decode(file: Path, data: Any, item: int, notes: list[str]) -> np.ndarray:
-    """Pixels (channel, *space) in modality units."""
-    pixels = _raw(file, data, item)
-    kind = str(data.get("PhotometricInterpretation", "MONOCHROME2"))
-    if pixels.shape[-1] == 3:
-        return np.moveaxis(pixels, -1, 0)
-    pixels = pixels[..., 0]
-    if kind == "PALETTE COLOR":
-        from pydicom.pixels.processing import apply_color_lut
-
-        coloured = apply_color_lut(pixels, data)[..., :3]
-        return np.moveaxis(coloured >> 8 if coloured.dtype.itemsize > 1 else coloured, -1, 0)
-    from pydicom.pixels.processing import apply_modality_lut
-
-    padding = _number(data, "PixelPaddingValue", None)
-    outside = pixels == padding if padding is not None else None
-    values = apply_modality_lut(pixels, data).astype(np.float32)
-    if outside is not None and outside.any() and not outside.all():
-        values[outside] = values[~outside].min()
-    if kind == "MONOCHROME1":
-        values = values.max() + values.min() - values
-        notes.append("dark meant bright in the file (MONOCHROME1) and was turned around")
-    return values[None]
-
-
-def _raw(file: Path, data: Any, item: int) -> np.ndarray:
-    """Stored values (*space, sample), colours as RGB; by SimpleITK where pydicom cannot unpack."""
-    frames = _frames(data)
-    frame = item if item >= 0 else (0 if frames == 1 else None)
-    try:
-        from pydicom.pixels.utils import pixel_array
-
-        pixels = pixel_array(data, index=frame)
-    except Exception as error:
-        if not _packed(data):
-            raise UnreadableFile(f"its pixels cannot be read ({type(error).__name__})") from None
-        pixels = _raw_by_itk(file, frame)
-    samples = int(_number(data, "SamplesPerPixel", 1))
-    return pixels if samples > 1 else pixels[..., None]
-
-
-def _raw_by_itk(file: Path, frame: int | None) -> np.ndarray:
+def _decode_by_gdcm(file: Path, frame: int) -> np.ndarray:
+    """Decode one frame, its rescaling already applied."""
     import SimpleITK
 
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    SimpleITK.ProcessObject_GlobalWarningDisplayOff()
     try:
-        image = SimpleITK.ReadImage(str(file), imageIO="GDCMImageIO")
-    except RuntimeError:
-        raise UnreadableFile("its pixels are packed in a way that cannot be undone here") from None
-    if image.GetNumberOfComponentsPerPixel() == 1 and any(
-        image.HasMetaDataKey(key) and float(image.GetMetaData(key) or plain) != plain
-        for key, plain in (("0028|1053", 1.0), ("0028|1052", 0.0))
-    ):
-        slope, base = (float(image.GetMetaData(key)) for key in ("0028|1053", "0028|1052"))
-        image = (SimpleITK.Cast(image, SimpleITK.sitkFloat64) - base) / slope
-    pixels = SimpleITK.GetArrayFromImage(image)
-    flat = pixels.ndim == (3 if image.GetNumberOfComponentsPerPixel() == 1 else 4)
-    return pixels[frame] if flat and frame is not None else pixels
+        return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file)))[frame]
+    except Exception:
+        raise UnreadableFile("holds pixels that neither pydicom nor GDCM can decode") from None
 
 
-def _spacing(data: Any) -> tuple[float, ...] | None:
-    """Size of a pixel in mm (row, column), from the tag of the modality."""
+def _invert(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Exchange bright and dark within the range that the stored bits span."""
+    if dataset.get("ModalityLUTSequence"):
+        return pixels.min() + (pixels.max() - pixels)
+    ends = -1 if dataset.PixelRepresentation else 2 ** int(dataset.BitsStored) - 1
+    slope = float(dataset.get("RescaleSlope", 1))
+    turned = slope * ends + 2 * float(dataset.get("RescaleIntercept", 0)) - pixels
+    return turned.astype(pixels.dtype if pixels.dtype.kind in "iu" else np.float32)
+
+
+def _find_padding(dataset: Dataset, stored: np.ndarray) -> np.ndarray | None:
+    if (value := dataset.get("PixelPaddingValue")) is None:
+        return None
+    ends = sorted((int(value), int(dataset.get("PixelPaddingRangeLimit", value))))
+    return (stored >= ends[0]) & (stored <= ends[1])
+
+
+def _find_spacing(dataset: Dataset, frame: int) -> tuple[float, float] | None:
+    """Mm between rows, then columns, of one frame."""
+    measures = find_group(dataset, frame, "PixelMeasuresSequence")
     for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
-        found = _floats(data, name, 2)
-        if found and min(found) > 0:
-            return found
-    for region in data.get("SequenceOfUltrasoundRegions", None) or ():
-        if int(_number(region, "PhysicalUnitsXDirection", 0)) == 3:  # cm
-            steps = [abs(_number(region, f"PhysicalDelta{axis}", 0.0)) * 10 for axis in "YX"]
-            if min(steps) > 0:
-                return tuple(steps)
+        if value := measures.get(name):
+            return _positive(float(value[0]), float(value[1]))
+    for region in dataset.get("SequenceOfUltrasoundRegions") or ():
+        units = (region.get("PhysicalUnitsYDirection"), region.get("PhysicalUnitsXDirection"))
+        if units == (CENTIMETRES, CENTIMETRES):
+            return _positive(10 * abs(region.PhysicalDeltaY), 10 * abs(region.PhysicalDeltaX))
     return None
 
 
-def _frames(data: Any) -> int:
-    return max(1, int(_number(data, "NumberOfFrames", 1)))
-
-
-def _facts(data: Any) -> dict[str, str]:
-    facts = {name: data.get(name, None) for name in TECHNICAL}
-    return {name: str(value)[:64] for name, value in facts.items() if value not in (None, "")}
-
-
-def _number(data: Any, name: str, default: Any) -> Any:
-    try:
-        value = data.get(name, default)
-        return default if value is None or value == "" else float(value)
-    except (TypeError, ValueError, AttributeError):
-        return default
-
-
-def _floats(data: Any, name: str, length: int) -> tuple[float, ...] | None:
-    try:
-        values = tuple(float(value) for value in data.get(name, None) or ())
-    except (TypeError, ValueError):
-        return None
-    return values if len(values) == length and np.isfinite(values).all() else None
-
-
-def _many(data: Any, name: str) -> Sequence[Any]:
-    value = data.get(name, None) or ()
-    return [value] if isinstance(value, str) else list(value)
+def _positive(down: float, across: float) -> tuple[float, float] | None:
+    return (down, across) if min(down, across) > 0 else None

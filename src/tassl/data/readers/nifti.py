@@ -32,7 +32,7 @@ def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
     pixels = np.asarray(image.dataobj[:, :, :, item] if one else image.dataobj)
     if pixels.dtype.names:  # RGB, and RGBA whose last byte the standard leaves without meaning
         pixels = np.stack([pixels[name] for name in "RGB"], axis=-1)
-    space = (*pixels.shape[:3], 1, 1)[:3]
+    space = (*_shape(image), 1)[:3]
     return to_canonical(pixels.reshape(*space, -1), _spacing(image), image.affine)
 
 
@@ -40,7 +40,7 @@ def shape(file: Path) -> tuple[int, ...]:
     """Shape of the space of the volume, as `read` gives it."""
     image = _open(file)
     _check(image, 0)
-    return canonical_shape((*_shape(image), 1, 1)[:3], image.affine)
+    return canonical_shape((*_shape(image), 1)[:3], image.affine)
 
 
 def count(file: Path) -> int:
@@ -54,13 +54,12 @@ def _count(image: Any) -> int:
 
 def _open(file: Path) -> Any:
     """Open without reading pixels."""
-    import nibabel
-    from nibabel import imageglobals
+    from nibabel.loadsave import load
     from nibabel.spatialimages import SpatialImage
 
-    # It mends small faults of a header and would say so on the terminal.
-    imageglobals.logger.setLevel(logging.ERROR)
-    image: Any = nibabel.load(file)  # type: ignore[attr-defined]
+    # nibabel mends small faults of a header and would say so on the terminal.
+    logging.getLogger("nibabel.global").setLevel(logging.ERROR)
+    image: Any = load(file)
     if not isinstance(image, SpatialImage):
         raise UnreadableFile("holds no image but values of another kind (CIFTI)")
     if min(image.shape, default=0) < 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,23 +36,26 @@ def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
         return Picture(decode(photo, is_mask=is_mask))
 
 
-def open_photo(file: Path, formats: tuple[str, ...]) -> Image.Image:
+@contextmanager
+def open_photo(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     """Open a picture without decoding it.
 
     Raises:
         UnreadableFile: It has more pixels than one image may have.
     """
-    photo = Image.open(file, formats=formats)
-    check_size(photo.width * photo.height * BYTES_PER_PIXEL)
-    return photo
+    with Image.open(file, formats=formats) as photo:
+        check_size(photo.width * photo.height * BYTES_PER_PIXEL)
+        yield photo
 
 
 def decode(photo: Image.Image, *, is_mask: bool = False) -> np.ndarray:
     """Pixels (channel, row, column) of a picture: one channel or three, transparency on black."""
     if photo.mode in NUMBERS or photo.mode.startswith("I;16"):
         return np.asarray(photo)[None]
-    if is_mask and photo.mode in ("P", "1"):
+    if is_mask and photo.mode == "P":
         return np.asarray(photo)[None]
+    if is_mask and photo.mode == "1":
+        return np.asarray(photo.convert("L"))[None] > 0
     plain = "L" if photo.mode in GREY else "RGB"
     if not photo.has_transparency_data:
         pixels = np.asarray(photo.convert(plain))
@@ -60,15 +64,9 @@ def decode(photo: Image.Image, *, is_mask: bool = False) -> np.ndarray:
 
 
 def _is_deep(photo: Image.Image) -> bool:
-    """Tell whether a PNG has more than one channel of 16 bits, of which Pillow reads 8."""
-    return (
-        photo.format == "PNG"
-        and photo.mode in ("LA", "RGB", "RGBA")
-        and any(
-            str(tile.args).endswith(";16B")
-            for tile in photo.tile  # type: ignore[attr-defined]
-        )
-    )
+    """Tell whether it is a PNG with 16 bits a colour, of which Pillow reads 8."""
+    tiles = getattr(photo, "tile", [])
+    return photo.format == "PNG" and any(tile.args in ("RGB;16B", "RGBA;16B") for tile in tiles)
 
 
 def _read_deep(file: Path) -> np.ndarray:

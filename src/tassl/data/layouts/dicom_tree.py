@@ -83,10 +83,9 @@ def _group(path: Path) -> tuple[dict[tuple[str, str, str], Found], list[SetAside
         name = str(file.relative_to(path))
         try:
             header = _read_wanted(file)
-        except (UnreadableFile, OSError) as error:
-            reason = str(error) if isinstance(error, UnreadableFile) else "cannot be opened"
+        except UnreadableFile as error:
             if file.suffix.lower() not in BESIDE and not file.stem.upper().startswith("README"):
-                set_aside.append(SetAside(name, reason))
+                set_aside.append(SetAside(name, str(error)))
             continue
         if header.instance and header.instance in seen:
             set_aside.append(SetAside(name, "a copy of another file of this tree"))
@@ -100,7 +99,7 @@ def _group(path: Path) -> tuple[dict[tuple[str, str, str], Found], list[SetAside
 
 def _read_wanted(file: Path) -> Header:
     if not _looks_like_dicom(file):
-        raise UnreadableFile("is not DICOM")
+        raise UnreadableFile("is not DICOM, or cannot be opened")
     header = read_header(file)
     parent = next((uid for uid in UNWANTED if f"{header.storage}.".startswith(f"{uid}.")), "")
     exported = header.storage == CAPTURE and header.facts.get("Modality") in PROJECTIONS
@@ -177,5 +176,8 @@ def _walk(path: Path) -> Iterator[Path]:
 def _looks_like_dicom(file: Path) -> bool:
     if file.suffix.lower() in ENDINGS:
         return True
-    with file.open("rb") as opened:
-        return is_dicom(opened.read(132))
+    try:
+        with file.open("rb") as opened:
+            return is_dicom(opened.read(132))
+    except OSError:
+        return False

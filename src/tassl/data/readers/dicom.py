@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".dcm", ".dicom", ".ima")
 MOST_BYTES = 2**31
+RESCALE = "PixelValueTransformationSequence"
 CENTIMETRES = 3  # units of an ultrasound region
 
 
@@ -133,13 +134,12 @@ def _read_frame(dataset: Dataset, file: Path, frame: int, *, is_mask: bool = Fal
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
     from pydicom.pixels.utils import pixel_array
 
-    rescaled = False
     try:
         pixels = pixel_array(dataset, index=frame)
     except Exception:
         if not dataset.file_meta.TransferSyntaxUID.is_compressed:
             raise
-        pixels, rescaled = _decode_by_gdcm(file, frame), True
+        pixels = _decode_by_gdcm(dataset, file, frame)
     if dataset.PhotometricInterpretation == "PALETTE COLOR" and pixels.ndim == 2 and not is_mask:
         pixels = apply_color_lut(pixels, dataset)
         pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
@@ -149,40 +149,59 @@ def _read_frame(dataset: Dataset, file: Path, frame: int, *, is_mask: bool = Fal
     if is_mask:
         return Picture(pixels[None])
 
-    padding = None if rescaled else _find_padding(dataset, pixels)
-    group = find_group(dataset, frame, "PixelValueTransformationSequence")
-    if not rescaled:
-        pixels = apply_modality_lut(pixels, group)
+    padding = _find_padding(dataset, pixels)
+    pixels = apply_modality_lut(pixels, find_group(dataset, frame, RESCALE))
     if pixels.dtype == np.float64:
         pixels = pixels.astype(np.float32)
     notes = ()
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        pixels = _invert(pixels, dataset)
+    if _is_inverse(dataset):
+        pixels = _invert(pixels, dataset, frame)
         notes = ("MONOCHROME1: inverted, so that bright is bright",)
     if padding is not None and padding.any() and not padding.all():
         pixels = np.where(padding, pixels[~padding].min(), pixels)
     return Picture(pixels[None], notes=notes)
 
 
-def _decode_by_gdcm(file: Path, frame: int) -> np.ndarray:
-    """Decode one frame, its rescaling already applied."""
+def _decode_by_gdcm(dataset: Dataset, file: Path, frame: int) -> np.ndarray:
+    """Decode the stored values of one frame.
+
+    SimpleITK gives MONOCHROME1 inverted and all values rescaled as the first frame wants; both are
+    taken back here, so that every file is treated alike.
+    """
     import SimpleITK
 
     SimpleITK.ProcessObject_GlobalWarningDisplayOff()
     try:
-        return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file)))[frame]
+        pixels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file)))[frame]
     except Exception:
         raise UnreadableFile("holds pixels that neither pydicom nor GDCM can decode") from None
+    slope, intercept = _find_rescale(find_group(dataset, 0, RESCALE))
+    if pixels.ndim == 3 or ((slope, intercept) == (1, 0) and not _is_inverse(dataset)):
+        return pixels
+    stored = np.rint((pixels - intercept) / slope).astype(np.int64)
+    return _sum_of_ends(dataset) - stored if _is_inverse(dataset) else stored
 
 
-def _invert(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:
+def _invert(pixels: np.ndarray, dataset: Dataset, frame: int) -> np.ndarray:
     """Exchange bright and dark within the range that the stored bits span."""
     if dataset.get("ModalityLUTSequence"):
         return pixels.min() + (pixels.max() - pixels)
-    ends = -1 if dataset.PixelRepresentation else 2 ** int(dataset.BitsStored) - 1
-    slope = float(dataset.get("RescaleSlope", 1))
-    turned = slope * ends + 2 * float(dataset.get("RescaleIntercept", 0)) - pixels
-    return turned.astype(pixels.dtype if pixels.dtype.kind in "iu" else np.float32)
+    slope, intercept = _find_rescale(find_group(dataset, frame, RESCALE))
+    turned = slope * _sum_of_ends(dataset) + 2 * intercept - pixels
+    return turned.astype(pixels.dtype)
+
+
+def _is_inverse(dataset: Dataset) -> bool:
+    return dataset.PhotometricInterpretation == "MONOCHROME1"
+
+
+def _sum_of_ends(dataset: Dataset) -> int:
+    """Lowest plus highest value that can be stored."""
+    return -1 if dataset.PixelRepresentation else 2 ** int(dataset.BitsStored) - 1
+
+
+def _find_rescale(group: Dataset) -> tuple[float, float]:
+    return float(group.get("RescaleSlope", 1)), float(group.get("RescaleIntercept", 0))
 
 
 def _find_padding(dataset: Dataset, stored: np.ndarray) -> np.ndarray | None:

@@ -13,7 +13,7 @@ SAME_PLACE = 0.01  # mm
 PARALLEL = 1e-3  # largest difference of a direction cosine
 UNEVEN = 0.05  # of the slice distance
 SHEARED = 0.5  # of a pixel
-MOST_GROWTH = 4  # times the slices, or the pixels of a slice, that went in
+MOST_GROWTH = 2  # times the slices that went in
 
 
 def stack_slices(
@@ -99,7 +99,7 @@ def _shift_slices(volume: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     from scipy.ndimage import shift
 
     growth = np.ceil(shifts.max(axis=0)).astype(int)
-    if (growth > np.multiply(volume.shape[2:], MOST_GROWTH)).any():
+    if (growth > volume.shape[2:]).any():
         raise UnreadableFile("has slices that lie far beside one another")
     wide = np.pad(
         volume.astype(np.float32, copy=False),

@@ -17,7 +17,7 @@ from tassl import cli
 from tassl.errors import OptionError
 from tassl.study import running
 
-COMMANDS = ("run", "demo", "index", "pretrain", "adapt", "evaluate", "report")
+COMMANDS = ("run", "demo", "index", "pretrain", "adapt", "evaluate", "report", "modality")
 Command = Callable[..., "Ending"]
 
 rng = np.random.default_rng(0)
@@ -418,3 +418,11 @@ def test_damaged_picture_does_not_stop_the_rest(tassl: Command, tmp_path: Path, 
     assert ending.refusal() == halted
     assert "! set aside a/0.png: cannot be read" in ending.out
     assert "39 images of 39 subjects" in ending.out
+
+
+def test_volumes_are_refused_where_the_modality_has_none(tassl: Command, tmp_path: Path):
+    labels = np.arange(40) % 2
+    volumes = save(tmp_path / "data" / "v.npz", images=noise(40, 9, 10, 11), labels=labels)
+    refusal = tassl(*study(volumes, tmp_path / "out", modality="xray")).refusal()
+    assert "images are 3D; xray (Radiography) is 2D only" in refusal
+    assert "one of: ct, mammography," in refusal

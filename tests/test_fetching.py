@@ -279,3 +279,11 @@ class TestCommand:
     def test_unknown_size_lists_nothing(self):
         with pytest.raises(OptionError, match="--size is 32; wanted one of 28, 64, 128, 224"):
             CliRunner().invoke(app, ["fetch", "--size", "32"], catch_exceptions=False)
+
+
+def test_guide_names_known_sets_and_sizes():
+    text = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
+    orders = re.findall(r"^    tassl fetch (\w+)(?: +--size (\d+))?", text, re.MULTILINE)
+    assert orders
+    for name, size in orders:
+        assert int(size or 28) in read_catalogue()[name].files

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from tassl.data.layouts import index
+from tassl.data.layouts import LAYOUTS, index
+from tassl.data.manifest import write_manifest
+from tassl.data.store import build_store
 from tassl.errors import InputError, LeakError, OptionError, UnknownName
 
 rng = np.random.default_rng(0)
@@ -126,7 +129,7 @@ class TestArrays:
             index(tmp_path / "a.npz")
 
 
-class TestNiftiPairs:
+class TestVolumePairs:
     def test_decathlon_form(self, tmp_path: Path):
         for name in ("a", "b"):
             save_nifti(tmp_path / "imagesTr" / f"{name}.nii.gz")
@@ -136,7 +139,7 @@ class TestNiftiPairs:
         facts = {"labels": {"0": "background", "2": "tail", "1": "head"}}
         (tmp_path / "dataset.json").write_text(json.dumps(facts))
         manifest = index(tmp_path)
-        assert manifest.layout == "nifti-pairs"
+        assert manifest.layout == "volume-pairs"
         assert manifest.table.subject.tolist() == ["a", "b", "c"]
         assert manifest.table.masks.map(bool).tolist() == [True, True, False]
         assert manifest.classes == ("background", "head", "tail")
@@ -156,10 +159,34 @@ class TestNiftiPairs:
         save_nifti(tmp_path / "labelsTr" / "a.nii.gz", (6, 5, 4))
         assert len(index(tmp_path).table) == 1
 
-    def test_further_channel_file_is_refused(self, tmp_path: Path):
-        save_nifti(tmp_path / "images" / "a_0001.nii")
-        with pytest.raises(InputError, match="further channel"):
+    def test_channel_files_make_up_one_image(self, tmp_path: Path):
+        for name in ("a_0000", "a_0001", "b_0000", "b_0001"):
+            save_nifti(tmp_path / "imagesTr" / f"{name}.nii")
+        save_nifti(tmp_path / "labelsTr" / "a.nii")
+        save_nifti(tmp_path / "imagesTs" / "c_0000.nii")
+        save_nifti(tmp_path / "imagesTs" / "c_0001.nii")
+        manifest = index(tmp_path)
+        assert manifest.table.id.tolist() == ["a", "b", "c"]
+        assert manifest.table.parts[0] == ("imagesTr/a_0000.nii", "imagesTr/a_0001.nii")
+        assert manifest.table.masks.map(len).tolist() == [1, 0, 0]
+        assert "2 files in imagesTs have no labels" in manifest.notes
+
+    def test_missing_channel_file_is_refused(self, tmp_path: Path):
+        for name in ("a_0000", "a_0001", "b_0001"):
+            save_nifti(tmp_path / "images" / f"{name}.nii")
+        with pytest.raises(InputError, match="b has 1 channel files, others 2"):
             index(tmp_path)
+
+    def test_images_and_labels_side_by_side(self, tmp_path: Path):
+        for name in ("a_image.nii", "a_label.nii", "b.nii.gz", "b-seg.nii.gz", "c_0001.nii"):
+            save_nifti(tmp_path / name)
+        table = index(tmp_path).table.set_index("id")
+        assert table.file.to_dict() == {"a": "a_image.nii", "b": "b.nii.gz", "c_0001": "c_0001.nii"}
+        assert table.masks.to_dict() == {
+            "a": ("a_label.nii",),
+            "b": ("b-seg.nii.gz",),
+            "c_0001": (),
+        }
 
     @pytest.mark.parametrize("facts", ["[]", "{", '{"labels": ["a"]}', '{"labels": {"a": [1]}}'])
     def test_odd_dataset_json_is_passed_over(self, tmp_path: Path, facts: str):
@@ -205,18 +232,25 @@ class TestClassFolders:
         assert set(index(tmp_path, own_splits=True).table.split) == {""}
 
     def test_masks_are_paired(self, tmp_path: Path):
-        for name in ("a/1.png", "a/1_mask.png", "a/2.jpg", "a/2_mask.png", "a/lone_mask.png"):
+        names = ("a/1.png", "a/1_mask.png", "a/2.jpg", "a/2_mask.png", "a/lone_mask.png", "b/3.png")
+        for name in names:
             save_png(tmp_path / name)
         table = index(tmp_path).table
-        assert table.id.tolist() == ["a/1", "a/2", "a/lone_mask"]
-        assert table.masks.tolist() == [("a/1_mask.png",), ("a/2_mask.png",), ()]
+        assert table.id.tolist() == ["a/1", "a/2", "a/lone_mask", "b/3"]
+        assert table.masks.tolist() == [("a/1_mask.png",), ("a/2_mask.png",), (), ()]
 
-    def test_further_mask_is_no_image(self, tmp_path: Path):
-        for name in ("a/1.png", "a/1_mask.png", "a/1_mask_1.png"):
+    def test_further_masks_are_united(self, tmp_path: Path):
+        for name in ("a/1.png", "b/2.png"):
             save_png(tmp_path / name)
+        for name, corner in (("a/1_mask.png", 0), ("a/1_mask_1.png", 5)):
+            mask = np.zeros((8, 8), np.uint8)
+            mask[corner, corner] = 255
+            Image.fromarray(mask).save(tmp_path / name)
         manifest = index(tmp_path)
-        assert manifest.table.id.tolist() == ["a/1"]
-        assert [item.file for item in manifest.set_aside] == ["a/1_mask_1.png"]
+        assert manifest.table.masks[0] == ("a/1_mask.png", "a/1_mask_1.png")
+        store = build_store(manifest, lambda pixels: pixels, tmp_path / "store")
+        assert store.masks is not None
+        assert np.argwhere(store.masks[0]).tolist() == [[0, 0], [5, 5]]
 
     def test_two_files_of_one_name_are_not_merged(self, tmp_path: Path):
         save_png(tmp_path / "a/1.png")
@@ -229,6 +263,192 @@ class TestClassFolders:
         (tmp_path / "a" / "notes.txt").write_text("x")
         (tmp_path / "empty").mkdir()
         assert index(tmp_path).classes == ("a",)
+
+
+class TestMaskedPictures:
+    def test_side_by_side(self, tmp_path: Path):
+        for name in ("1_HC.png", "1_HC_Annotation.png", "1_2HC.png", "2_HC.png", "lone_mask.png"):
+            save_png(tmp_path / "set" / name)
+        manifest = index(tmp_path)
+        assert manifest.layout == "masked-pictures"
+        table = manifest.table.set_index("subject")
+        assert table.masks.to_dict() == {
+            "1_HC": ("set/1_HC_Annotation.png",), "1_2HC": (), "2_HC": (),
+        }  # fmt: skip
+        assert [item.file for item in manifest.set_aside] == ["set/lone_mask.png"]
+        assert "2 pictures have no mask" in manifest.notes
+        assert r"--subject '(\d+)'" in manifest.notes[-1]
+        assert index(tmp_path, subject=r"(\d+)_").table.subject.tolist() == ["1", "1", "2"]
+
+    def test_second_observer_is_left_out(self, tmp_path: Path):
+        for name in ("a.jpg", "a_1stHO.png", "a_2ndHO.png"):
+            save_png(tmp_path / name)
+        manifest = index(tmp_path)
+        assert manifest.table.masks.tolist() == [("a_1stHO.png",)]
+        assert "1 masks of a second observer are left out" in manifest.notes
+
+    @pytest.mark.parametrize("folder", ["masks", "labels"])
+    def test_two_folders(self, tmp_path: Path, folder: str):
+        for name in ("a", "b"):
+            save_png(tmp_path / "images" / f"{name}.png")
+        save_png(tmp_path / folder / "a.png")
+        save_png(tmp_path / folder / "b_mask.png")
+        manifest = index(tmp_path)
+        assert manifest.table.masks.tolist() == [(f"{folder}/a.png",), (f"{folder}/b_mask.png",)]
+        assert not manifest.instances
+
+    def test_numbered_objects(self, tmp_path: Path):
+        save_png(tmp_path / "images" / "a.png", (20, 20))
+        (tmp_path / "labels").mkdir()
+        numbers = (np.arange(400).reshape(20, 20) // 10).astype(np.uint16)
+        Image.fromarray(numbers).save(tmp_path / "labels" / "a.png")
+        manifest = index(tmp_path)
+        assert manifest.instances
+        store = build_store(manifest, lambda pixels: pixels, tmp_path / "store")
+        assert store.masks is not None
+        assert np.array_equal(store.masks[0], numbers > 0)
+
+
+def save_voc(root: Path, boxes: str = "") -> None:
+    save_png(root / "JPEGImages" / "a.png", (40, 60))
+    save_png(root / "JPEGImages" / "b.png", (40, 60))
+    (root / "Annotations").mkdir()
+    (root / "Annotations" / "a.xml").write_text(
+        f"<annotation>{boxes}<object><name>cell</name><bndbox><xmin>5</xmin><ymin>6</ymin>"
+        "<xmax>15</xmax><ymax>26</ymax></bndbox></object></annotation>"
+    )
+
+
+class TestBoxes:
+    def test_voc(self, tmp_path: Path):
+        flat = (
+            "<object><name>dot</name><bndbox><xmin>5</xmin><ymin>6</ymin><xmax>5</xmax>"
+            "<ymax>26</ymax></bndbox></object>"
+        )
+        save_voc(tmp_path, flat)
+        (tmp_path / "ImageSets/Main").mkdir(parents=True)
+        (tmp_path / "ImageSets/Main/test.txt").write_text("b\n")
+        manifest = index(tmp_path)
+        assert manifest.layout == "voc"
+        assert manifest.classes == ("cell",)
+        assert manifest.table.boxes.tolist() == [(0, 6, 5, 26, 15), None]
+        assert manifest.table.split.tolist() == ["", "test"]
+        assert "1 boxes without an area were dropped" in manifest.notes
+        assert "1 images, 1 boxes" in manifest.account()
+
+    @pytest.mark.parametrize("text", ["<annotation>", "<a><object><name>x</name></object></a>"])
+    def test_damaged_annotation_is_set_aside(self, tmp_path: Path, text: str):
+        save_voc(tmp_path)
+        (tmp_path / "Annotations" / "b.xml").write_text(text)
+        (item,) = index(tmp_path).set_aside
+        assert item.file == "Annotations/b.xml"
+
+    def save_coco(self, root: Path, **changes: object) -> Path:
+        save_png(root / "images" / "a.png", (40, 60))
+        facts = {
+            "images": [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "gone.png"}],
+            "categories": [{"id": 3, "name": "cell"}, {"id": 9, "name": "dot"}],
+            "annotations": [
+                {"image_id": 7, "category_id": 9, "bbox": [5, 6, 10, 20]},
+                {"image_id": 7, "category_id": 3, "bbox": [1, 2, 0, 4]},
+            ],
+        }
+        (root / "train.json").write_text(json.dumps(facts | changes))
+        return root
+
+    def test_coco(self, tmp_path: Path):
+        manifest = index(self.save_coco(tmp_path))
+        assert manifest.layout == "coco"
+        assert manifest.classes == ("cell", "dot")
+        assert manifest.table.boxes.tolist() == [(1, 6, 5, 26, 15)]
+        assert manifest.table.split.tolist() == ["train"]
+        assert [item.file for item in manifest.set_aside] == ["gone.png"]
+
+    def test_damaged_coco(self, tmp_path: Path):
+        bad = [{"image_id": 7, "category_id": 9, "bbox": ["x"]}]
+        with pytest.raises(InputError, match=r"train\.json is damaged"):
+            index(self.save_coco(tmp_path, annotations=bad))
+
+    def test_a_picture_outside_the_data_is_not_read(self, tmp_path: Path):
+        save_png(tmp_path / "secret.png")
+        root = self.save_coco(tmp_path / "set", images=[{"id": 7, "file_name": "../../secret.png"}])
+        with pytest.raises(InputError, match="No usable image"):
+            index(root)
+
+
+class TestTables:
+    def save(self, root: Path, text: str, name: str = "t.csv") -> Path:
+        for picture in ("a", "b", "c"):
+            save_png(root / "pictures" / f"{picture}.png")
+        (root / name).write_text(text)
+        return root / name
+
+    def test_alone(self, tmp_path: Path):
+        file = self.save(
+            tmp_path,
+            "Image,Patient_ID,Diagnosis,Fold,Age (years),mask\n"
+            "pictures/a.png,p1,benign,training,40,\n"
+            "pictures/b.png,p2,malign,test,55.5,pictures/c.png\n",
+        )
+        manifest = index(file)
+        table = manifest.table
+        assert table.subject.tolist() == ["p1", "p2"]
+        assert table.label.tolist() == [0, 1]
+        assert manifest.classes == ("benign", "malign")
+        assert table.split.tolist() == ["train", "test"]
+        assert table.value.tolist() == [40, 55.5]
+        assert manifest.unit == "years"
+        assert table.masks.tolist() == [(), ("pictures/c.png",)]
+        assert "2 images, 40 to 55.5 years" in manifest.account()
+
+    def test_beside_a_folder(self, tmp_path: Path):
+        file = self.save(tmp_path, "filename,pixel size(mm),length (mm)\nA.png,0.5,12\nb,0.25,9\n")
+        manifest = index(tmp_path, csv=file, layout="class-folders")
+        assert manifest.table.spacing.tolist() == [(0.5, 0.5), (0.25, 0.25), ()]
+        assert manifest.table.value.tolist()[:2] == [12, 9]
+        assert manifest.unit == "mm"
+        assert "1 images are not in t.csv" in manifest.notes
+        store = build_store(manifest, lambda pixels: pixels, tmp_path / "store")
+        assert store.table.value.tolist()[:2] == [12, 9]
+        assert [None if s is None else s[0] for s in store.table.spacing] == [0.5, 0.25, None]
+
+    def test_which_value_must_be_clear(self, tmp_path: Path):
+        file = self.save(tmp_path, "file,length (mm),mass (g)\na.png,1,2\n")
+        folder = {"csv": file, "layout": "class-folders"}
+        with pytest.raises(OptionError, match=r"length \(mm\), mass \(g\).*--value COLUMN"):
+            index(tmp_path, **folder)
+        assert index(tmp_path, **folder, value="mass (g)").table.value[0] == 2
+        assert index(tmp_path, **folder, value="mass (g)", label="length (mm)").classes == ("1",)
+        with pytest.raises(OptionError, match="no column 'x'"):
+            index(tmp_path, **folder, value="x")
+
+    def test_options_without_a_table(self, tmp_path: Path):
+        self.save(tmp_path, "x\n1\n")
+        with pytest.raises(OptionError, match="give it with --csv"):
+            index(tmp_path, label="x", layout="class-folders")
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("", "cannot be read as a table"),
+            ("file\n", "holds no rows"),
+            ("x,y\n1,2\n", "has the columns x, y; wanted one of file"),
+            ("file\nnowhere.png\n", "names none of the images"),
+        ],
+    )
+    def test_bad_tables(self, tmp_path: Path, text: str, words: str):
+        file = self.save(tmp_path, text)
+        with pytest.raises(InputError, match=words):
+            index(tmp_path, csv=file, layout="class-folders")
+
+    def test_a_manifest_comes_back(self, tmp_path: Path):
+        save_voc(tmp_path / "voc")
+        first = index(tmp_path / "voc")
+        write_manifest(first, tmp_path / "m.parquet")
+        again = index(tmp_path / "m.parquet")
+        pd.testing.assert_frame_equal(again.table, first.table)
+        assert (again.root, again.layout) == (first.root.resolve(), "voc")
+        assert (again.classes, again.notes) == (first.classes, first.notes)
 
 
 class TestSubjects:
@@ -284,10 +504,10 @@ class TestPaths:
                 index(path)
 
     def test_unknown_layout(self, tmp_path: Path):
-        with pytest.raises(UnknownName, match="Did you mean 'nifti-pairs'"):
-            index(tmp_path, layout="nifti-pair")
+        with pytest.raises(UnknownName, match="Did you mean 'volume-pairs'"):
+            index(tmp_path, layout="volume-pair")
 
-    @pytest.mark.parametrize("layout", ["arrays", "nifti-pairs", "class-folders"])
+    @pytest.mark.parametrize("layout", list(LAYOUTS))
     def test_layout_that_does_not_fit(self, tmp_path: Path, layout: str):
         (tmp_path / "notes.txt").write_text("x")
         for path in (tmp_path, tmp_path / "notes.txt"):
@@ -310,6 +530,46 @@ class TestRealSets:
         assert len(manifest.table) == 260
         assert manifest.table.masks.map(bool).all()
         assert manifest.set_aside == ()
+
+    def test_hc18(self, real: Callable[[str], Path]):
+        root = real("hc18")
+        table = root / "training_set_pixel_size_and_HC.csv"
+        manifest = index(root, csv=table, subject=r"(\d+)_\d?HC")
+        assert len(manifest.table) == 332
+        assert manifest.table.subject.nunique() == 260
+        assert manifest.table.masks.map(len).eq(1).all()
+        assert manifest.unit == "mm"
+        assert manifest.table.value.between(40, 350).all()
+        assert manifest.table.spacing.map(len).eq(2).all()
+
+    def test_bccd(self, real: Callable[[str], Path]):
+        manifest = index(real("bccd"))
+        assert counts(manifest, "split") == {"train": 205, "val": 87, "test": 72}
+        classes = [int(c) for boxes in manifest.table.boxes for c in boxes[::5]]
+        assert dict(zip(manifest.classes, np.bincount(classes).tolist(), strict=True)) == {
+            "Platelets": 361, "RBC": 4153, "WBC": 372,
+        }  # fmt: skip
+        assert "2 boxes without an area were dropped" in manifest.notes
+
+    @pytest.mark.parametrize(
+        ("name", "layout", "images"),
+        [
+            ("busi_seg", "class-folders", 104),
+            ("hc18", "masked-pictures", 332),
+            ("chase_db1", "masked-pictures", 28),
+            ("dsb2018_nuclei", "masked-pictures", 120),
+            ("bccd", "voc", 364),
+            ("pyradiomics", "volume-pairs", 4),
+            ("hippocampus", "volume-pairs", 260),
+            ("ct_head_dicom", "dicom-tree", 1),
+        ],
+    )
+    def test_every_set_is_understood_unaided(self, real, name, layout, images):
+        manifest = index(real(name))
+        assert manifest.layout == layout
+        assert len(manifest.table) == images
+        assert manifest.set_aside == ()
+        assert manifest.instances == (name == "dsb2018_nuclei")
 
     def test_busi(self, real: Callable[[str], Path]):
         manifest = index(real("busi_seg"))

@@ -204,7 +204,7 @@ def find_candidates(package: str) -> set[str]:
             continue
         module = import_module(f"tassl.{package}.{file.stem}")
         if package == "modality":
-            found.add(f"{module.__name__}:PROFILE")
+            found |= {f"{module.__name__}:PROFILE"} if hasattr(module, "PROFILE") else set()
             continue
         contract = getattr(import_module(f"tassl.{package}.base"), CONTRACTS[package])
         for name, kind in vars(module).items():

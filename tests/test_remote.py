@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -271,6 +272,7 @@ def test_secrets_reach_no_file(archive: Path, tmp_path: Path, capsys: pytest.Cap
         prepare(study, tmp_path / "run", Narrator())
         assert server.asked[0][0] == "/set.npz?sig=q7token"
     assert study.facts()["data"] == f"{server.url}/set.npz"
+    assert replace(study, data=f"{server.url}/set.npz?sig=renewed").facts() == study.facts()
     said = capsys.readouterr()
     written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     for secret in ("q7user", "q7word", "q7token"):

@@ -17,9 +17,9 @@ from tassl.data.audit import Duplicate, find_duplicates
 from tassl.data.grid import Grid, choose_grid, fit_to_grid
 from tassl.data.layouts import index
 from tassl.data.manifest import Manifest, make_table
-from tassl.data.readers import Picture, read_mask, read_picture
+from tassl.data.readers import Picture
 from tassl.data.store import Store, build_store, open_store
-from tassl.errors import InputError, UnreadableFile
+from tassl.errors import InputError
 
 rng = np.random.default_rng(0)
 
@@ -99,40 +99,6 @@ class TestGrid:
         image = np.arange(10, dtype=np.float32)[None, :, None] * np.ones((1, 10, 6))
         fitted = fit_to_grid(Picture(image, (1.0, 1.0)), Grid((6, 6), (1.0, 1.0)))
         assert fitted[0, :, 0].tolist() == [2, 3, 4, 5, 6, 7]
-
-
-class TestReaders:
-    @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 3), ("P", 3)])
-    def test_photo_modes(self, tmp_path: Path, mode: str, channels: int):
-        Image.fromarray(noise(5, 4)).convert(mode).save(tmp_path / "a.png")
-        assert read_picture(tmp_path / "a.png").pixels.shape == (channels, 5, 4)
-
-    def test_palette_of_a_label_map_is_not_looked_up(self, tmp_path: Path):
-        """Classes that share a colour stay apart."""
-        classes = np.arange(20, dtype=np.uint8).reshape(5, 4) % 3
-        picture = Image.fromarray(classes, mode="P")
-        picture.putpalette([0, 0, 0, 255, 0, 0, 255, 0, 0])
-        picture.save(tmp_path / "a.png")
-        assert np.array_equal(read_mask(tmp_path / "a.png").pixels[0], classes)
-
-    def test_nifti_is_reoriented(self, tmp_path: Path):
-        pixels = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-        image = nibabel.Nifti1Image(pixels, np.diag([-2.0, 1, 3, 1]))  # type: ignore[attr-defined]
-        nibabel.save(image, tmp_path / "a.nii")  # type: ignore[attr-defined]
-        picture = read_picture(tmp_path / "a.nii")
-        assert np.array_equal(picture.pixels[0], pixels[::-1])
-        assert picture.spacing == (2.0, 1.0, 3.0)
-
-    def test_changed_npz_is_read_anew(self, tmp_path: Path):
-        file = tmp_path / "a.npz"
-        for value in (1, 2):
-            np.savez(file, images=np.full((1, 4, 4), value, np.uint8))
-            assert (read_picture(file, "images", 0).pixels == value).all()
-
-    def test_no_finite_pixel(self, tmp_path: Path):
-        np.savez(tmp_path / "a.npz", images=np.full((1, 4, 4), np.nan))
-        with pytest.raises(UnreadableFile, match="no finite pixel"):
-            read_picture(tmp_path / "a.npz", "images", 0)
 
 
 class TestBuilding:

@@ -211,7 +211,7 @@ def test_readme_steps(
     assert block
     lines = block[1].replace("\\\n", " ").strip().splitlines()
     assert [shlex.split(line)[1] for line in lines] == [
-        "index", "pretrain", "adapt", "evaluate", "report"
+        "index", "audit", "pretrain", "adapt", "evaluate", "report"
     ]  # fmt: skip
     for line in lines:
         words = shlex.split(line)

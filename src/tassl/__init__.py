@@ -12,6 +12,7 @@ from typing import Any
 _PLACES = {
     "run": "tassl.steps",
     "index": "tassl.data.layouts",
+    "audit": "tassl.steps",
     "pretrain": "tassl.steps",
     "adapt": "tassl.steps",
     "evaluate": "tassl.steps",

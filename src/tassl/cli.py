@@ -53,7 +53,13 @@ Seed = Annotated[int, typer.Option(help="Same seed, same results.")]
 Shuffle = Annotated[bool, typer.Option("--shuffle-labels", help="Negative control.")]
 Layout = Annotated[str | None, typer.Option(help="Layout, where recognition guesses wrong.")]
 Subject = Annotated[str | None, typer.Option(help="Regular expression: subject in file name.")]
+Csv = Annotated[str | None, typer.Option(help="Table that tells more of the images, by file name.")]
+Label = Annotated[str | None, typer.Option(help="Its column of the class.")]
+Value = Annotated[str | None, typer.Option(help="Its column of the number to predict.")]
 OwnSplits = Annotated[bool, typer.Option("--own-splits", help="Forget the splits given.")]
+DropNear = Annotated[
+    bool, typer.Option("--drop-near-duplicates", help="Take copies across the split out.")
+]
 Changes = Annotated[list[str] | None, typer.Option("--augment", help="As crop=0.6; repeat.")]
 Allow = Annotated[list[str] | None, typer.Option(help="Permit a banned augmentation; repeat.")]
 
@@ -77,7 +83,11 @@ def run(
     shuffle_labels: Shuffle = False,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
+    drop_near_duplicates: DropNear = False,
     augment: Changes = None,
     allow: Allow = None,
 ) -> None:
@@ -102,7 +112,11 @@ def run(
         shuffle_labels=shuffle_labels,
         layout=layout,
         subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
         own_splits=own_splits,
+        drop_near_duplicates=drop_near_duplicates,
         augment=_strengths(augment),
         allow=tuple(allow or ()),
     )
@@ -126,22 +140,32 @@ def index(
     out: Annotated[Path | None, typer.Option(help="Write the manifest as parquet.")] = None,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
 ) -> None:
     """Say how a file or folder is understood: images, subjects, labels, splits."""
-    from tassl.data.files import write_atomically
     from tassl.data.layouts import index as index_data
+    from tassl.data.manifest import write_manifest
     from tassl.data.progress import show_transfer
 
     manifest = index_data(
-        data, layout=layout, subject=subject, own_splits=own_splits, watch=show_transfer
+        data,
+        layout=layout,
+        subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
+        own_splits=own_splits,
+        watch=show_transfer,
     )
     typer.echo(manifest.account())
     if out:
         if out.exists():
             raise OptionError(f"{out} exists. Choose another --out.")
         try:
-            write_atomically(out, lambda draft: manifest.table.to_parquet(draft, index=False))
+            write_manifest(manifest, out)
         except OSError as error:
             problem = f"{out} cannot be written ({error.strerror}). Choose another --out."
             raise OptionError(problem) from None
@@ -173,6 +197,42 @@ def fetch(
 
 
 @app.command()
+def audit(
+    data: Data,
+    modality: Modality,
+    out: Out,
+    task: Task = "classification",
+    size: Size = None,
+    budgets: Budgets = None,
+    seed: Seed = 0,
+    layout: Layout = None,
+    subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
+    own_splits: OwnSplits = False,
+) -> None:
+    """Look for what is wrong with the data: copies, leaks, rare classes, markers, shortcuts."""
+    from tassl.steps import audit as audit_data
+
+    audit_data(
+        data,
+        modality=modality,
+        out=out,
+        task=task,
+        size=size,
+        budgets=_numbers(budgets),
+        seed=seed,
+        layout=layout,
+        subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
+        own_splits=own_splits,
+    )
+
+
+@app.command()
 def pretrain(
     data: Data,
     method: Method,
@@ -187,7 +247,11 @@ def pretrain(
     seed: Seed = 0,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
+    drop_near_duplicates: DropNear = False,
     augment: Changes = None,
     allow: Allow = None,
 ) -> None:
@@ -208,7 +272,11 @@ def pretrain(
         seed=seed,
         layout=layout,
         subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
         own_splits=own_splits,
+        drop_near_duplicates=drop_near_duplicates,
         augment=_strengths(augment),
         allow=tuple(allow or ()),
     )
@@ -227,7 +295,11 @@ def adapt(
     seed: Seed = 0,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
+    drop_near_duplicates: DropNear = False,
 ) -> None:
     """Fit one head with few labels, and score it on the test subjects."""
     from tassl.steps import adapt as adapt_data
@@ -244,7 +316,11 @@ def adapt(
         seed=seed,
         layout=layout,
         subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
         own_splits=own_splits,
+        drop_near_duplicates=drop_near_duplicates,
     )
 
 
@@ -262,7 +338,11 @@ def evaluate(
     shuffle_labels: Shuffle = False,
     layout: Layout = None,
     subject: Subject = None,
+    csv: Csv = None,
+    label: Label = None,
+    value: Value = None,
     own_splits: OwnSplits = False,
+    drop_near_duplicates: DropNear = False,
 ) -> None:
     """Compare pretrained checkpoints with the baselines, under the protocol."""
     from tassl.steps import evaluate as evaluate_data
@@ -280,7 +360,11 @@ def evaluate(
         shuffle_labels=shuffle_labels,
         layout=layout,
         subject=subject,
+        csv=csv,
+        label=label,
+        value=value,
         own_splits=own_splits,
+        drop_near_duplicates=drop_near_duplicates,
     )
     _show(outcome)
 
@@ -291,6 +375,19 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     from tassl.report import write_report
 
     typer.echo(write_report(run))
+
+
+@app.command()
+def modality(
+    name: Annotated[str | None, typer.Argument(help=f"One of: {_names(MODALITIES)}.")] = None,
+) -> None:
+    """Say what a modality asks for and forbids, with sources; without a name list them all."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from tassl.modality.describing import describe_modality, list_modalities
+
+    Console().print(Markdown(describe_modality(name) if name else list_modalities()))
 
 
 def main() -> NoReturn:

@@ -1,4 +1,4 @@
-"""The verbs of tassl as functions: run, pretrain, adapt, evaluate, report."""
+"""The verbs of tassl as functions: run, audit, pretrain, adapt, evaluate, report."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from tassl.checkpoint import Checkpoint
+from tassl.data.audit import SEVERITIES, Audit
 from tassl.data.files import write_json
 from tassl.errors import OptionError
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
-from tassl.report import write_report
+from tassl.report import write_audit, write_report
 from tassl.study import Outcome, Study, run_study
 from tassl.study.folder import claim_folder
 from tassl.study.narrator import Narrator
@@ -65,6 +66,37 @@ def run(
     """
     study = make_study(data, modality=modality, task=task, **choices)
     return run_study(study, Path(out), Narrator(quiet=quiet))
+
+
+def audit(
+    data: str | Path,
+    *,
+    modality: str,
+    out: str | Path,
+    task: str = "classification",
+    quiet: bool = False,
+    **choices: Any,
+) -> Audit:
+    """Look for what is wrong with the data, before anything is trained.
+
+    Args:
+        data: File or folder of images.
+        modality: Key in `tassl.modality.MODALITIES`.
+        out: New folder; gets audit.json, audit.html and the prepared images.
+        task: What the images are for: says how label budgets are counted.
+        quiet: Say nothing.
+        **choices: As for `run`.
+    """
+    study = make_study(data, modality=modality, task=task, **choices)
+    folder, narrator = Path(out), Narrator(quiet=quiet)
+    study.check()
+    claim_folder(folder, study.facts())
+    found = prepare_data(study, folder, narrator, Clock(folder), notes=True).audit
+    page = write_audit(folder)
+    kinds = [finding.severity for finding in found.findings]
+    narrator.say(", ".join(f"{kind} {kinds.count(kind)}" for kind in SEVERITIES))
+    narrator.say(f"Pictures and tables: {page}")
+    return found
 
 
 def evaluate(

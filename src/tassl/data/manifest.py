@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tassl.data.files import write_atomically
 from tassl.errors import InputError, LeakError, OptionError
 
 BLANK: dict[str, object] = {
@@ -86,17 +87,46 @@ class Manifest:
             f"layout   {self.layout}",
             f"images   {len(table)} of {table.subject.nunique()} subjects",
             f"labels   {labelled} images, classes: {', '.join(self.classes) or 'none'}",
-            f"masks    {table.masks.map(bool).sum()} images",
+            f"masks    {table.masks.map(bool).sum()} images"
+            + (", single objects" if self.instances else ""),
+            f"boxes    {table.boxes.notna().sum()} images, {self._count_boxes()} boxes",
+            f"values   {self._describe_values()}",
             f"splits   {given or 'none given: tassl draws its own, by subject'}",
         ]
         lines += [f"note     {note}" for note in self.notes]
         lines += [f"set aside  {item.file}: {item.reason}" for item in self.set_aside]
         return "\n".join(lines)
 
+    def _count_boxes(self) -> int:
+        if self.table.empty:
+            return 0
+        sizes = self.table.boxes.map(lambda boxes: len(boxes) if boxes is not None else 0)
+        return int(sizes.sum()) // 5  # volumes have seven numbers a box, but no layout of theirs
+
+    def _describe_values(self) -> str:
+        known = self.table.value.dropna()
+        if known.empty:
+            return "none"
+        return f"{len(known)} images, {known.min():g} to {known.max():g} {self.unit}".strip()
+
 
 def make_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     """Build the table from rows that may leave out what they do not know."""
     return pd.DataFrame([BLANK | row for row in rows], columns=list(COLUMNS))
+
+
+def write_manifest(manifest: Manifest, file: Path) -> None:
+    """Write the table as parquet, with what else the manifest holds in its metadata."""
+    table = manifest.table.copy()
+    table.attrs = {
+        "root": str(manifest.root.resolve()),
+        "layout": manifest.layout,
+        "classes": list(manifest.classes),
+        "notes": list(manifest.notes),
+        "unit": manifest.unit,
+        "instances": manifest.instances,
+    }
+    write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
 
 
 def rename_subjects(manifest: Manifest, pattern: str) -> Manifest:

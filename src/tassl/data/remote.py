@@ -62,12 +62,7 @@ def is_remote(data: str | Path) -> bool:
     return bool(re.match(r"[A-Za-z][\w.+-]*://", str(data)))
 
 
-def localise(
-    uri: str,
-    cache: Path | None = None,
-    *,
-    watch: Watch = unwatched,
-) -> Path:
+def localise(uri: str, cache: Path | None = None, *, watch: Watch = unwatched) -> Path:
     """Mirror a remote file or folder, and return the local copy.
 
     What was cut is resumed; what was changed there is fetched anew; what is gone there goes here.

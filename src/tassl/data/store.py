@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ import pandas as pd
 
 from tassl.data.grid import Grid, choose_grid, fit_to_grid
 from tassl.data.manifest import Manifest, SetAside
-from tassl.data.readers import Picture, read_mask, read_picture
+from tassl.data.readers import Picture, read_mask, read_parts, read_picture
 from tassl.errors import InputError, UnreadableFile
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 MOST_MASK_VALUES = 32
+KEPT = (
+    "id", "subject", "study", "order", "split", "label", "value", "site", "masked", "digest",
+    "shape", "spacing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Store:
         folder: Where the arrays lie; another process opens them there.
         images: (image, channel, *space), float16.
         masks: (image, *space), uint8 class numbers; None where no image has a mask.
-        table: Columns id, subject, split, label, site, masked, digest; one row per image.
+        table: Columns `KEPT`, one row per image; shape and spacing are those of the file.
         grid: Shape and voxel size of the images.
         classes: Names of the image classes.
         mask_values: Value in the mask files that each mask class stands for.
@@ -91,6 +96,7 @@ def build_store(
         InputError: No image can be read, or images of different dimensions are mixed.
     """
     usable, shapes, spacings, values, set_aside = [], [], [], set(), list(manifest.set_aside)
+    notes: Counter[str] = Counter()
     digests, traces, channels = [], [], 1
     for number, row in _rows(manifest.table):
         try:
@@ -102,23 +108,26 @@ def build_store(
             shapes.append(picture.pixels.shape[1:])
             spacings.append(picture.spacing)
             digests.append(_hash(picture.pixels))
+            notes.update(picture.notes)
             traces.append(_hash(mask.pixels) if mask else "")
             channels = max(channels, len(picture.pixels))
             if mask is not None:
-                values.update(np.unique(mask.pixels).tolist())
+                found = np.unique(mask.pixels)
+                values.update(np.unique(found > 0) if manifest.instances else found.tolist())
         on_image()
     _check_shapes(shapes, set_aside, manifest.root)
     _check_values(values)
     grid = choose_grid(shapes, spacings, longest or (128 if len(shapes[0]) == 2 else 64))
 
     table = manifest.table.iloc[usable].reset_index(drop=True)
-    table = table.assign(masked=table.masks.map(bool), digest=digests)
+    table = table.assign(masked=table.masks.map(len) > 0, digest=digests)
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    _write(draft, manifest.root, table, prepare, grid, channels, sorted(values), on_image)
-    kept = ["id", "subject", "split", "label", "site", "masked", "digest"]
-    table[kept].to_parquet(draft / "table.parquet")
+    kept = (sorted(map(int, values)), manifest.instances)
+    _write(draft, manifest.root, table, prepare, grid, channels, *kept, on_image)
+    told = table.assign(shape=shapes, spacing=spacings)
+    told[list(KEPT)].to_parquet(draft / "table.parquet")
     facts = {
         "shape": grid.shape,
         "spacing": grid.spacing,
@@ -126,7 +135,7 @@ def build_store(
         "mask_values": sorted(int(v) for v in values),
         "set_aside": [asdict(item) for item in set_aside],
         "layout": manifest.layout,
-        "notes": [*manifest.notes, *_scale_note(shapes, spacings, grid)],
+        "notes": [*manifest.notes, *_count_notes(notes), *_scale_note(shapes, spacings, grid)],
         "digest": _hash_table(table, traces),
         "trace": trace_files(manifest),
     }
@@ -175,19 +184,39 @@ def _rows(table: pd.DataFrame) -> Iterator[tuple[int, Any]]:
 
 
 def _read_row(root: Path, row: Any) -> tuple[Picture, Picture | None]:
-    picture = read_picture(root / row.file, row.array, row.item)
-    if not row.masks:
+    if len(row.parts):
+        picture = read_parts([root / part for part in row.parts])
+    else:
+        picture = read_picture(root / row.file, row.array, row.item)
+    if picture.spacing is None and len(row.spacing):
+        picture = replace(picture, spacing=tuple(row.spacing))
+    if not len(row.masks):
         return picture, None
     if row.array:
         mask = read_mask(root / row.file, row.masks[0], row.item)
     else:
-        mask = read_mask(root / row.masks[0])
+        mask = unite([read_mask(root / mask) for mask in row.masks])
     if mask.pixels.shape[1:] != picture.pixels.shape[1:]:
         raise InputError(
             f"{row.masks[0]} has shape {mask.pixels.shape[1:]}, its image {row.file} "
             f"{picture.pixels.shape[1:]}. Mend or remove this pair."
         )
     return picture, mask
+
+
+def unite(masks: list[Picture]) -> Picture:
+    """Lay masks of one image over each other; where several hold something the later one shows.
+
+    Raises:
+        UnreadableFile: They differ in shape.
+    """
+    first, *others = masks
+    pixels = first.pixels
+    for mask in others:
+        if mask.pixels.shape != pixels.shape:
+            raise UnreadableFile("its masks differ in shape")
+        pixels = np.where(mask.pixels != 0, mask.pixels, pixels)
+    return Picture(pixels, first.spacing)
 
 
 def _write(
@@ -198,16 +227,18 @@ def _write(
     grid: Grid,
     channels: int,
     values: list[int],
+    instances: bool,
     on_image: Callable[[], None],
 ) -> None:
     images = _create(folder / "images.npy", "float16", (len(table), channels, *grid.shape))
     masks = _create(folder / "masks.npy", "uint8", (len(table), *grid.shape)) if values else None
     for k, row in _rows(table):
         picture, mask = _read_row(root, row)
-        pixels = prepare(np.nan_to_num(picture.pixels.astype(np.float32)))
+        pixels = prepare(picture.pixels.astype(np.float32))
         images[k] = fit_to_grid(Picture(pixels, picture.spacing), grid)
         if mask is not None and masks is not None:
-            numbered = np.searchsorted(values, mask.pixels).astype(np.uint8)
+            numbers = mask.pixels > 0 if instances else mask.pixels
+            numbered = np.searchsorted(values, numbers).astype(np.uint8)
             masks[k] = fit_to_grid(Picture(numbered, mask.spacing), grid, is_mask=True)[0]
         on_image()
     images.flush()
@@ -235,6 +266,11 @@ def _check_values(values: set[int]) -> None:
             f"The masks hold {len(values)} distinct values; wanted at most {MOST_MASK_VALUES} "
             "class numbers. Were they saved as JPEG? Save label maps without loss."
         )
+
+
+def _count_notes(notes: Counter[str]) -> list[str]:
+    """What readers did to pixels, with the number of images where it was not one alone."""
+    return [f"{count} images: {note}" if count > 1 else note for note, count in notes.items()]
 
 
 def _scale_note(

@@ -11,7 +11,7 @@ ORIGINS = {
     "illuminant": "there is no lamp, hence no colour cast",
     "speckle": "multiplicative speckle comes from coherent waves",
     "rician": "Rician noise is that of magnitude MRI",
-    "poisson": "noise of this kind counts photons, and these are not counted in the image",
+    "poisson": "noise of this kind comes from counting photons",
     "ghosting": "shifted copies come from phase encoding in MRI",
 }
 

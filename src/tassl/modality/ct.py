@@ -25,7 +25,8 @@ def find_patient(pixels: np.ndarray) -> np.ndarray:
 PROFILE = ModalityProfile(
     name="ct",
     prepare=scale_hounsfield,
-    steps="clip to [-1000, 1000] HU, scale to [0, 1], one transform for all images",
+    steps="clip to [-1000, 1000] HU, scale to [0, 1], one transform for all images (strong; "
+    f"{NNUNET}; bounds derived)",
     augmentations={
         "global": Augmentation(
             crop=0.4, rotate_degrees=15, brightness=0.05, window=0.2, noise=0.1, blur=0.7
@@ -35,8 +36,8 @@ PROFILE = ModalityProfile(
         ),
     },
     banned={
-        "gamma": Rule("tissue identity is its HU value", f"{NNUNET}; derived", "moderate"),
-        "contrast": Rule("tissue identity is its HU value", f"{NNUNET}; derived", "moderate"),
+        "gamma": Rule("tissue identity is its HU value", f"{NNUNET}; derived"),
+        "contrast": Rule("tissue identity is its HU value", f"{NNUNET}; derived"),
         "flip_lr": Rule("organ side and situs are anatomy; permit it for patches of texture alone",
                         "derived from anatomy"),
         "flip_ud": Rule("patients lie and are stacked one way; permit it for patches of texture "

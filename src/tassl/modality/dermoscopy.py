@@ -17,7 +17,8 @@ def find_skin(pixels: np.ndarray) -> np.ndarray:
 PROFILE = ModalityProfile(
     name="dermoscopy",
     prepare=scale_by_type,
-    steps="divide by the range of the stored type; hair and rulers stay",
+    steps="divide by the range of the stored type; hair and rulers stay (moderate; Zini et al. "
+    "2023, arXiv:2202.07993, on keeping colour)",
     augmentations={
         "global": Augmentation(
             crop=0.5, rotate_degrees=30, quarter_turns=0.75, flip_lr=0.5, flip_ud=0.5,
@@ -35,7 +36,7 @@ PROFILE = ModalityProfile(
     },
     masking=Masking(0.75, 0.07, "He et al. 2022, arXiv:2111.06377, on photographs", "weak"),
     degenerate={
-        "rotation": Rule("skin lesions have no up and down", "derived", "moderate"),
+        "rotation": Rule("skin lesions have no up and down", "derived"),
         "relative position": Rule("a lesion has no order of parts", "derived"),
     },
     positives={

@@ -23,7 +23,8 @@ def keep_view(pixels: np.ndarray) -> np.ndarray:
 PROFILE = ModalityProfile(
     name="endoscopy",
     prepare=keep_view,
-    steps="divide by the range of the stored type, zero outside the convex hull of the lit view",
+    steps="divide by the range of the stored type, zero outside the convex hull of the lit view "
+    "(weak; derived)",
     augmentations={
         "global": Augmentation(
             crop=0.3, rotate_degrees=15, quarter_turns=0.75, flip_lr=0.5, flip_ud=0.5,

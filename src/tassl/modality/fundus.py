@@ -25,7 +25,7 @@ PROFILE = ModalityProfile(
     name="fundus",
     prepare=keep_circle,
     steps="divide by the range of the stored type, zero outside the field of view; illumination is "
-    "not flattened",
+    "not flattened (weak; derived)",
     augmentations={
         "global": Augmentation(
             crop=0.5, rotate_degrees=15, brightness=0.3, contrast=0.2, gamma=0.2, illuminant=0.05,

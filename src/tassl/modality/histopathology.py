@@ -24,7 +24,8 @@ def find_tissue(pixels: np.ndarray) -> np.ndarray:
 PROFILE = ModalityProfile(
     name="histopathology",
     prepare=scale_by_type,
-    steps="divide by the range of the stored type; stains are neither stretched nor normalised",
+    steps="divide by the range of the stored type; stains are neither stretched nor normalised "
+    "(strong; Wölflein et al. 2024, arXiv:2311.11772)",
     augmentations={
         "global": Augmentation(
             crop=0.8, rotate_degrees=15, quarter_turns=0.75, flip_lr=0.5, flip_ud=0.5,
@@ -37,7 +38,7 @@ PROFILE = ModalityProfile(
     },
     banned={
         "illuminant": Rule("colour is that of the stains: change their density with stain instead",
-                           "Tellez et al. 2019, arXiv:1902.06543; derived", "moderate"),
+                           "Tellez et al. 2019, arXiv:1902.06543; derived"),
         "noise": Rule("chromatin texture is a sign, and slides are scanned with little noise",
                       "derived"),
         "poisson": Rule("chromatin texture is a sign, and slides are scanned with little noise",

@@ -23,7 +23,8 @@ def keep_breast(pixels: np.ndarray) -> np.ndarray:
 PROFILE = ModalityProfile(
     name="mammography",
     prepare=keep_breast,
-    steps="clip to the 0.5 and 99.5 percentiles of the breast, scale to [0, 1], zero outside it",
+    steps="clip to the 0.5 and 99.5 percentiles of the breast, scale to [0, 1], zero outside it "
+    "(weak; common practice, unverified)",
     augmentations={
         "global": Augmentation(
             crop=0.5, rotate_degrees=15, brightness=0.2, contrast=0.2, gamma=0.2, window=0.05,
@@ -34,9 +35,9 @@ PROFILE = ModalityProfile(
         ),
     },
     banned={
-        "flip_lr": Rule("breasts are turned to one side when read; a flip brings the side back",
+        "flip_lr": Rule("the side tells which breast it is, and asymmetry is a sign",
                         "derived"),
-        "flip_ud": Rule("the upper half is where most cancers lie, and views are upright",
+        "flip_ud": Rule("views are upright",
                         "derived from anatomy"),
         "quarter_turns": Rule("views are upright", "derived from anatomy"),
         "blur": Rule("microcalcifications are a few pixels wide", "derived"),

@@ -38,7 +38,7 @@ PROFILE = ModalityProfile(
     name="microscopy",
     prepare=scale_channels,
     steps="clip each channel to its 0.1 and 99.9 percentiles, scale to [0, 1]; colours on a bright "
-    "ground are divided by the range of the stored type instead",
+    "ground are divided by the range of the stored type instead (weak; derived)",
     augmentations={
         "global": Augmentation(
             crop=0.5, rotate_degrees=15, quarter_turns=0.75, flip_lr=0.5, flip_ud=0.5,

@@ -9,7 +9,7 @@ HOLLAND = "Holland et al. 2024, arXiv:2208.02529"
 PROFILE = ModalityProfile(
     name="oct",
     prepare=clip_percentiles,
-    steps="clip to the 0.5 and 99.5 percentiles of the image, scale to [0, 1]",
+    steps="clip to the 0.5 and 99.5 percentiles of the image, scale to [0, 1] (weak; derived)",
     augmentations={
         "global": Augmentation(
             crop=0.5, rotate_degrees=5, brightness=0.3, contrast=0.3, gamma=0.2, depth_gain=0.2,
@@ -35,7 +35,7 @@ PROFILE = ModalityProfile(
     positives={
         "same study": Rule(
             "scans of one eye within a span of time beat synthetic views; leave scans of other "
-            "patients that may look alike out of the negatives", HOLLAND, "strong",
+            "patients that may look alike out of the negatives", HOLLAND, "moderate",
         ),
         "next slice": Rule("neighbouring B-scans show the same layers", "derived"),
     },

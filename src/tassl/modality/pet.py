@@ -38,7 +38,7 @@ PROFILE = ModalityProfile(
     name="pet",
     prepare=scale_uptake,
     steps="clip SUV to [0, 20], scale to [0, 1], one transform for all images; values that are not "
-    "SUV by the 0.5 and 99.9 percentiles of the image",
+    "SUV by the 0.5 and 99.9 percentiles of the image (weak; derived)",
     augmentations={
         "global": Augmentation(crop=0.5, rotate_degrees=15, contrast=0.1, blur=0.5, poisson=0.1),
         "local": Augmentation(crop=0.5, rotate_degrees=15, contrast=0.1, poisson=0.05),

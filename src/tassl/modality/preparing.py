@@ -6,12 +6,15 @@ changes the shape, or fails on an image that is blank, tiny or holds values that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 MOST_SAMPLED = 2**17  # values that percentiles and histograms are taken from
-COARSE = {2: 128, 3: 48}  # cells along the longest side where fields are looked for
+COARSE = {2: 192, 3: 48}  # cells along the longest side where fields are looked for
+FLAT = 1e-6  # in cells: faces that are parallel to a line, and rounding
 SMALLEST_FIELD = 0.2  # share of the image; what is smaller is an object, not a field of view
 
 
@@ -149,14 +152,8 @@ def find_field(image: np.ndarray, level: float) -> np.ndarray:
     lit = largest_component(coarse > level * np.percentile(coarse, 99))
     if lit.mean() < SMALLEST_FIELD or lit.all():
         return np.ones(image.shape, dtype=bool)
-    hull = ConvexHull(outline(lit))
-    field = np.ones(image.shape, dtype=bool)
-    axes = np.ogrid[tuple(slice(size) for size in image.shape)]
-    places = [(axis + 0.5) / step for axis in axes]
-    for *normal, offset in np.unique(hull.equations, axis=0):
-        side = sum(n * place for n, place in zip(normal, places, strict=True))
-        field &= side <= 1e-6 - offset
-    return field
+    places = np.ogrid[tuple(slice(size) for size in image.shape)]
+    return inside_hull(outline(lit), [(place + 0.5) / step for place in places])
 
 
 def shrink(image: np.ndarray, step: int) -> np.ndarray:
@@ -164,6 +161,25 @@ def shrink(image: np.ndarray, step: int) -> np.ndarray:
     for axis, size in enumerate(image.shape):
         image = np.maximum.reduceat(image, np.arange(0, size, step), axis=axis)
     return image
+
+
+def inside_hull(points: np.ndarray, places: Sequence[np.ndarray]) -> np.ndarray:
+    """Which places of an open grid lie in the convex hull of points (n, dims).
+
+    Each face bounds every line along the last axis at one end, so that faces are met with lines
+    rather than with pixels.
+    """
+    *across, along = places
+    low, high = -np.inf, np.inf
+    for *normal, slope, offset in ConvexHull(points).equations:
+        room = -offset - sum(n * place for n, place in zip(normal, across, strict=True))
+        if abs(slope) < FLAT:
+            high = np.where(room < -FLAT, -np.inf, high)
+        elif slope > 0:
+            high = np.minimum(high, room / slope)
+        else:
+            low = np.maximum(low, room / slope)
+    return (along >= low - FLAT) & (along <= high + FLAT)
 
 
 def outline(region: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ PROFILE = ModalityProfile(
     name="ultrasound",
     prepare=keep_sector,
     steps="clip to the 0.5 and 99.5 percentiles of the image, scale to [0, 1], zero outside the "
-    "convex hull of the beam",
+    f"convex hull of the beam (moderate; {VANBERLO})",
     augmentations={
         "global": Augmentation(
             crop=0.6, rotate_degrees=10, flip_lr=0.5, brightness=0.4, contrast=0.3, gamma=0.3,
@@ -59,7 +59,8 @@ PROFILE = ModalityProfile(
              "Ivezić et al. 2026, arXiv:2603.22649", "moderate"),
         Rule("where the side or the orientation marker is a label, give --augment flip_lr=0",
              "derived"),
-        Rule("annotations drawn into the beam stay: prefer frames without calipers", "derived"),
+        Rule("text and calipers in the beam or touching it stay: preparing is no de-identification",
+             "seen on real images"),
     ),
     foreground=find_sector,
 )  # fmt: skip

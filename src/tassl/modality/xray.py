@@ -9,7 +9,8 @@ ELGENDI = "Elgendi et al. 2021, 10.3389/fmed.2021.629134"
 PROFILE = ModalityProfile(
     name="xray",
     prepare=clip_percentiles,
-    steps="clip to the 0.5 and 99.5 percentiles of the image, scale to [0, 1]",
+    steps="clip to the 0.5 and 99.5 percentiles of the image, scale to [0, 1] (weak; common "
+    "practice, unverified)",
     augmentations={
         "global": Augmentation(
             crop=0.5, rotate_degrees=10, brightness=0.4, contrast=0.3, gamma=0.3, window=0.05,

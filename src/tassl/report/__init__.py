@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from tassl.report.loading import load_run
-from tassl.report.page import render_documents
+from tassl.report.page import render_audit, render_documents
 from tassl.report.sketch import sketch_verdict
 
-__all__ = ["draw_verdict", "write_report"]
+__all__ = ["draw_verdict", "write_audit", "write_report"]
 
 
 def write_report(run: Path) -> Path:
@@ -28,6 +28,22 @@ def write_report(run: Path) -> Path:
     _write(run / "card.md", card)
     _write(run / "report.html", page)
     return run / "report.html"
+
+
+def write_audit(run: Path) -> Path:
+    """Write audit.html, the data's part of the report alone, into a run folder.
+
+    Args:
+        run: A folder with study.yaml and audit.json.
+
+    Returns:
+        Path of audit.html: one file that opens offline.
+
+    Raises:
+        InputError: The folder does not exist or holds no readable study.yaml.
+    """
+    _write(run / "audit.html", render_audit(load_run(run)))
+    return run / "audit.html"
 
 
 def draw_verdict(run: Path) -> str:

@@ -185,6 +185,6 @@ def _scratch(run: Run, budget: str) -> tuple[dict[str, float], dict[str, np.ndar
 def _legend(run: Run) -> tuple[tuple[str, str], ...]:
     """Names are known where the label maps come with theirs, background first."""
     values, names = run.audit.get("mask_values", []), run.audit.get("classes", [])
-    if run.audit.get("layout") != "nifti-pairs" or len(names) != len(values):
+    if run.audit.get("layout") != "volume-pairs" or len(names) != len(values):
         names = [f"mask value {value}" for value in values]
     return tuple((str(name), class_colour(k)) for k, name in enumerate(names) if k)

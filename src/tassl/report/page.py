@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from tassl.modality import MODALITIES
 from tassl.report import tables
+from tassl.report.audited import show_findings
 from tassl.report.cases import choose_gallery
 from tassl.report.figures import draw_efficiency
 from tassl.report.forest import draw_forest
@@ -34,6 +35,23 @@ def render_documents(run: Run) -> tuple[str, str]:
     return render("report.html.j2", **shared, **_page(run)), render("card.md.j2", **shared)
 
 
+def render_audit(run: Run) -> str:
+    """What is known of the data alone, as one HTML page."""
+    facts = {"run": run, "summary": _summarise(run), "audit_facts": _audit_facts(run)}
+    return render("data.html.j2", **facts, **_data(run))
+
+
+def _data(run: Run) -> dict[str, Any]:
+    """What is said of the data."""
+    return {
+        "audit_findings": show_findings(run),
+        "ranges": tables.ranges_table(run.audit),
+        "splits": tables.splits_table(run.audit),
+        "set_aside": tables.set_aside_table(run.audit),
+        "duplicates": tables.duplicates_table(run.audit),
+    }
+
+
 def _page(run: Run) -> dict[str, Any]:
     """What the page alone says."""
     from plotly.offline import get_plotlyjs
@@ -48,16 +66,13 @@ def _page(run: Run) -> dict[str, Any]:
         "results": tables.results_table(run) if run.results is not None else None,
         "advice": tables.advice_table(run),
         "gallery": choose_gallery(run),
-        "splits": tables.splits_table(run.audit),
-        "set_aside": tables.set_aside_table(run.audit),
-        "duplicates": tables.duplicates_table(run.audit),
         "tuning": tables.tuning_table(run),
         "protocol": tables.facts_table(run.study.get("protocol") or {}, ("Rule", "Value")),
         "versions": tables.facts_table(environment.get("versions", {}), ("Package", "Version")),
         "machine": tables.facts_table(environment.get("machine", {}), ("Machine", "")),
         "times": tables.times_table(run),
         "plotly": Markup(get_plotlyjs()),
-    }
+    } | _data(run)
 
 
 def _shared(run: Run) -> dict[str, Any]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from tassl.data.store import Store
-from tassl.report.pictures import Picture, Plane, fullest_slice, show, show_outlined
+from tassl.report.pictures import (
+    Picture,
+    Plane,
+    fullest_slice,
+    grey_range,
+    show,
+    show_outlined,
+    show_row,
+)
 
 Panels = tuple[tuple[str, Picture], ...]
 
@@ -29,6 +37,15 @@ class Shots:
         if self.store is None or name not in self.rows:
             return ()
         return (("", show(self.store.images[self.rows[name]], self.plane, alt)),)
+
+    def beside(self, names: list[str]) -> Picture | None:
+        """Several images side by side; None where one is not there."""
+        if self.store is None or not set(names) <= self.rows.keys():
+            return None
+        images = self.store.images[[self.rows[name] for name in names]]
+        return show_row(
+            images, [grey_range(image) for image in images], self.plane, " | ".join(names)
+        )
 
     def outlined(self, name: str, predicted: dict[str, dict[str, np.ndarray]]) -> Panels:
         """The image, then the outlines of the reference and of each prediction."""

@@ -114,6 +114,17 @@ def duplicates_table(audit: dict[str, Any]) -> Table:
     return Table(("Removed", "from", "Same as", "kept in"), tuple(rows[:MOST_ROWS]))
 
 
+def ranges_table(audit: dict[str, Any]) -> Table:
+    """Levels of the images, overall and per site."""
+    keys = ("p1", "p50", "p99")
+    rows = [
+        (str(item["site"]), str(item["images"]), *(f"{item[key]:g}" for key in keys))
+        for item in audit.get("ranges", [])
+    ]
+    columns = ("Site", "Images", "1st percentile", "Median", "99th percentile")
+    return Table(columns, tuple(rows))
+
+
 def tuning_table(run: Run) -> Table:
     """Validation score of every learning rate, by arm."""
     scores = {arm: facts.get("validation", {}) for arm, facts in run.tuning.items()}

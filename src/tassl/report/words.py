@@ -151,6 +151,14 @@ def list_cautions(run: Run) -> list[str]:
             "has several images, they may stand in training and test alike, and every score here "
             "is too high. Give subjects with --subject REGEX."
         )
+    found = run.audit.get("findings", [])
+    cautions += [
+        f"{item['what']}. {item['advice']}" for item in found if item["severity"] == "error"
+    ]
+    if warnings := [item["check"] for item in found if item["severity"] == "warning"]:
+        cautions.append(
+            f"The audit of the data warns of {', '.join(dict.fromkeys(warnings))}: see Data."
+        )
     if run.results is not None and (run.results.draws == 1).all():
         cautions.append(
             "Every budget was drawn once, so the intervals leave out how much the choice of "

@@ -38,7 +38,12 @@ class Study:
         shuffle_labels: Negative control: labels of the training side are shuffled.
         layout: Layout of the data, where recognition guesses wrong.
         subject: Regular expression with one group that finds the subject in a file name.
+        csv: Table that tells more of the images, by file name.
+        label: Its column of the class, where its name does not tell.
+        value: Its column of the number to predict, where neither name nor unit tell.
         own_splits: Forget the splits that the data set gives.
+        drop_near_duplicates: Take the less guarded of two nearly identical images on two sides of
+            the split out.
         augment: Changes to the modality's augmentation ranges, by operation.
         allow: Banned operations that are permitted by name.
         checkpoints: Pretrained folders by name, used instead of pretraining.
@@ -59,7 +64,11 @@ class Study:
     shuffle_labels: bool = False
     layout: str | None = None
     subject: str | None = None
+    csv: str | None = None
+    label: str | None = None
+    value: str | None = None
     own_splits: bool = False
+    drop_near_duplicates: bool = False
     augment: Mapping[str, float] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from tassl.data.files import write_text
 from tassl.errors import RunFolderError
 
 STUDY, VERDICT = "study.yaml", "verdict.json"
-PREPARED = (STUDY, "environment.json", "audit.json", "advice.json", "store")
+PREPARED = (STUDY, "environment.json", "audit.json", "audit.html", "advice.json", "store")
 
 
 def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tassl.data.audit import Finding
 from tassl.data.fetching import OnBytes
 from tassl.data.progress import show_transfer
 
@@ -37,6 +38,12 @@ class Narrator:
     def warn(self, text: str) -> None:
         """Say one line that should not be missed."""
         self.console.print(f"! {text}", style="yellow", markup=False)
+
+    def tell(self, finding: Finding) -> None:
+        """Say what the audit found."""
+        look = {"error": "bold red", "warning": "yellow"}.get(finding.severity, "")
+        text = f"{finding.severity}, {finding.check}: {finding.line()}"
+        self.console.print(f"! {text}" if look else text, style=look, markup=False)
 
     @contextmanager
     def stage(self, title: str, total: int) -> Iterator[Callable[..., None]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tassl.checkpoint import Recipe
-from tassl.data.audit import Duplicate, find_duplicates
+from tassl.data.audit import Audit, run_audit
 from tassl.data.layouts import index
 from tassl.data.manifest import SPLITS
 from tassl.data.store import Store, build_store, open_store, trace_files
@@ -25,8 +25,6 @@ from tassl.study.configuration import Study
 from tassl.study.folder import holds_only_data
 from tassl.study.narrator import Narrator
 
-REMOVED = "removed"
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -38,7 +36,7 @@ class Prepared:
         split: "train", "val", "test" or "removed" for each row.
         profile: The modality.
         recipe: The network of every arm, and how images are prepared for it.
-        duplicates: Images that left a split.
+        audit: What was found in them.
     """
 
     store: Store
@@ -46,7 +44,7 @@ class Prepared:
     split: np.ndarray
     profile: ModalityProfile
     recipe: Recipe
-    duplicates: list[Duplicate]
+    audit: Audit
 
     def rows(self, *sides: str) -> np.ndarray:
         """Rows of these splits."""
@@ -62,15 +60,20 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
         narrator: Shows how far the reading is.
 
     Raises:
-        InputError: The data cannot be used, or changed since the run was started.
+        InputError: The data cannot be used, do not fit the modality, or changed since the run
+            was started.
     """
     profile = MODALITIES[study.modality].load()
     store = _read(study, profile, folder, narrator)
-    split = draw_splits(
-        store.table, study.protocol.val_share, study.protocol.test_share, study.seed
+    _check_dims(study, store)
+    audit = run_audit(
+        store,
+        draw_splits(store.table, study.protocol.val_share, study.protocol.test_share, study.seed),
+        budgets=study.protocol.budgets if HEADS[study.task].unit == "subjects per class" else (),
+        seed=study.seed,
+        drop_near_duplicates=study.drop_near_duplicates,
     )
-    duplicates = find_duplicates(store.table, split)
-    split[store.table.id.isin([d.removed for d in duplicates]).to_numpy()] = REMOVED
+    split = audit.split
     pool = np.flatnonzero(np.isin(split, ("train", "val")))
     normalisation = measure_normalisation(store, pool)
     network = NETWORKS[study.chosen_network].load()
@@ -85,7 +88,7 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
         store.grid.spacing,
         normalisation,
     )
-    return Prepared(store, Tensors(store, normalisation), split, profile, recipe, duplicates)
+    return Prepared(store, Tensors(store, normalisation), split, profile, recipe, audit)
 
 
 def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrator) -> Store:
@@ -95,6 +98,9 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
         study.data,
         layout=study.layout,
         subject=study.subject,
+        csv=study.csv,
+        label=study.label,
+        value=study.value,
         own_splits=study.own_splits,
         watch=narrator.transfer,
     )
@@ -119,6 +125,18 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
             "Put them back, or start a new run with another --out."
         )
     return kept
+
+
+def _check_dims(study: Study, store: Store) -> None:
+    """Refuse images of dimensions that the modality does not have."""
+    card = MODALITIES[study.modality]
+    if store.dims not in card.dims:
+        fitting = ", ".join(name for name, c in MODALITIES.items() if store.dims in c.dims)
+        raise InputError(
+            f"The images are {store.dims}D; {study.modality} ({card.title}) is "
+            f"{' or '.join(f'{dims}D' for dims in card.dims)} only. Use --modality with one of: "
+            f"{fitting}; or give images of its kind."
+        )
 
 
 def labelled_rows(prepared: Prepared, task: str, side: str) -> np.ndarray:
@@ -193,7 +211,10 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
         "preprocessing": prepared.profile.steps,
         "splits": sides,
         "set_aside": [asdict(item) for item in store.set_aside],
-        "duplicates": [asdict(item) for item in prepared.duplicates],
+        "duplicates": [asdict(item) for item in prepared.audit.duplicates],
+        "near_duplicates": [asdict(item) for item in prepared.audit.near_duplicates],
+        "ranges": list(prepared.audit.ranges),
+        "findings": [asdict(item) for item in prepared.audit.findings],
         "notes": list(store.notes),
         "digest": store.digest,
     }

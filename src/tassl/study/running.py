@@ -114,8 +114,18 @@ class Clock:
         write_json(self.file, self.facts)
 
 
-def prepare_data(study: Study, folder: Path, narrator: Narrator, clock: Clock) -> Prepared:
-    """Read, split and audit the data; say aloud what was left out."""
+def prepare_data(
+    study: Study, folder: Path, narrator: Narrator, clock: Clock, *, notes: bool = False
+) -> Prepared:
+    """Read, split and audit the data; say aloud what was left out and what is wrong.
+
+    Args:
+        study: The configuration.
+        folder: The run folder; gets `store/` and audit.json.
+        narrator: Speaks.
+        clock: Takes the time.
+        notes: Say what need not be mended, too.
+    """
     with clock.timing("data"):
         prepared = prepare(study, folder, narrator)
     facts = audit_facts(study, prepared)
@@ -125,11 +135,9 @@ def prepare_data(study: Study, folder: Path, narrator: Narrator, clock: Clock) -
     narrator.say(f"{facts['images']} images of {facts['subjects']} subjects, {shape}; {sides}")
     for item in prepared.store.set_aside:
         narrator.warn(f"set aside {item.file}: {item.reason}")
-    for pair in prepared.duplicates:
-        narrator.warn(
-            f"{pair.removed} has the same pixels as {pair.kept} in {pair.kept_split}: "
-            f"taken out of {pair.removed_split}"
-        )
+    for finding in prepared.audit.findings:
+        if notes or finding.severity != "info":
+            narrator.tell(finding)
     for note in prepared.store.notes:
         narrator.warn(note)
     return prepared

@@ -5,16 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from tassl.data.layouts import arrays, class_folders, nifti_pairs
+from tassl.data.layouts import (
+    arrays,
+    class_folders,
+    coco,
+    dicom_tree,
+    masked_pictures,
+    table,
+    voc,
+    volume_pairs,
+)
 from tassl.data.manifest import Manifest, check_manifest, rename_subjects
 from tassl.data.remote import Watch, is_remote, localise, unwatched
-from tassl.errors import InputError
+from tassl.errors import InputError, OptionError
 from tassl.registry import look_up
 
 LAYOUTS: dict[str, ModuleType] = {
     "arrays": arrays,
-    "nifti-pairs": nifti_pairs,
+    "table": table,
+    "voc": voc,
+    "coco": coco,
+    "volume-pairs": volume_pairs,
+    "masked-pictures": masked_pictures,
     "class-folders": class_folders,
+    "dicom-tree": dicom_tree,
 }
 
 
@@ -23,16 +37,22 @@ def index(
     *,
     layout: str | None = None,
     subject: str | None = None,
+    csv: str | Path | None = None,
+    label: str | None = None,
+    value: str | None = None,
     own_splits: bool = False,
     watch: Watch = unwatched,
 ) -> Manifest:
     """Understand a file or folder as a data set.
 
     Args:
-        data: A MedMNIST-style npz file, a folder of NIfTI image and label pairs, or a folder with
-            one subfolder per class; or the address of one, as s3://bucket/folder.
+        data: A file or folder that one of `LAYOUTS` recognises, or the address of one, as
+            s3://bucket/folder.
         layout: Name of the layout, where recognition guesses wrong.
         subject: Regular expression with one group that finds the subject in a file name.
+        csv: Table that tells more of the images, by file name.
+        label: Its column of the class, where its name does not tell.
+        value: Its column of the number to predict, where neither name nor unit tell.
         own_splits: Forget the splits that the data set gives.
         watch: Shows how far the transfer of remote data is.
 
@@ -51,6 +71,10 @@ def index(
     if not chosen.recognises(path):
         raise InputError(f"{path} does not lie as layout {layout!r} wants: {chosen.WANTED}.")
     manifest = chosen.read(path)
+    if csv:
+        manifest = table.join(manifest, Path(csv), label=label, value=value)
+    elif label or value:
+        raise OptionError("--label and --value name columns of a table; give it with --csv FILE.")
     if subject:
         manifest = rename_subjects(manifest, subject)
     if own_splits:
@@ -64,7 +88,5 @@ def recognise(path: Path) -> ModuleType:
         if layout.recognises(path):
             return layout
     held = "is empty" if path.is_dir() and not any(path.iterdir()) else "is not understood"
-    raise InputError(
-        f"{path} {held}. Give an npz file with images, a folder with images/ and labels/ "
-        "(or imagesTr/ and labelsTr/) of NIfTI files, or a folder with one subfolder per class."
-    )
+    wanted = "; ".join(layout.WANTED for layout in LAYOUTS.values())
+    raise InputError(f"{path} {held}. Give one of these: {wanted}.")

@@ -1,7 +1,7 @@
 """One subfolder per class, with or without a folder per split above: `train/benign/1.png`.
 
 A file whose name ends in `_mask` is the segmentation of the file without that ending; further
-masks of that image (`_mask_1`) are set aside.
+masks of that image (`_mask_1`) are united with it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tassl.data.manifest import SPLITS, Manifest, SetAside, make_table
+from tassl.data.manifest import SPLITS, Manifest, make_table
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+MASK = re.compile(r"_mask(_\d+)?$")
 WANTED = "one subfolder of pictures per class"
 
 
@@ -24,17 +25,17 @@ def read(path: Path) -> Manifest:
     """Read the manifest of a folder per class."""
     folders = [(split, folder) for split, folder in _class_folders(path) if _pictures(folder)]
     classes = sorted({folder.name for _, folder in folders})
-    rows, set_aside = [], []
+    rows = []
     for split, folder in folders:
-        files = {file.stem: file for file in _pictures(folder)}
+        stems = {file.stem for file in _pictures(folder)}
+        masks: dict[str, list[str]] = {}
         for file in _pictures(folder):
-            name = file.relative_to(path)
-            masked = re.sub(r"_mask(_\d+)?$", "", file.stem)
-            if masked != file.stem and masked in files:
-                if file.stem != f"{masked}_mask":
-                    set_aside.append(SetAside(str(name), "a further mask; wanted one per image"))
+            if (image := MASK.sub("", file.stem)) != file.stem and image in stems:
+                masks.setdefault(image, []).append(str(file.relative_to(path)))
+        for file in _pictures(folder):
+            if MASK.sub("", file.stem) != file.stem and MASK.sub("", file.stem) in stems:
                 continue
-            mask = files.get(f"{file.stem}_mask")
+            name = file.relative_to(path)
             rows.append(
                 {
                     "id": str(name.with_suffix("")),
@@ -42,15 +43,14 @@ def read(path: Path) -> Manifest:
                     "subject": str(name.with_suffix("")),
                     "split": split,
                     "label": classes.index(folder.name),
-                    "masks": (str(mask.relative_to(path)),) if mask else (),
+                    "masks": tuple(masks.get(file.stem, ())),
                 }
             )
     notes = (
         "no subject ids: each image is taken for its own subject; "
         "use --subject REGEX if the file names hold them",
     )
-    table = make_table(rows)
-    return Manifest(path, "class-folders", table, tuple(classes), notes, tuple(set_aside))
+    return Manifest(path, "class-folders", make_table(rows), tuple(classes), notes)
 
 
 def _class_folders(path: Path) -> list[tuple[str, Path]]:

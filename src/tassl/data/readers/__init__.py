@@ -1,30 +1,53 @@
 """Read one image: pixels with channels first, and the size of a voxel. One reader per family.
 
-A reader is a module with `ENDINGS`, the file endings that are its own, and
+A reader is a module named in `READERS` beside the file endings that are its own, and
 
     read(file, item, *, is_mask) -> Picture     one image, or the frame or page `item` of it
-    recognises(head) -> bool                    optional: its own by the first bytes of a file
+    shape(file) -> tuple[int, ...]              optional: shape of its space, from the header alone
     count(file) -> int                          optional: frames or pages, 1 unless given
+    recognises(head) -> bool                    optional: its own by the first bytes of a file
     join(files) -> Picture                      optional: several files that make up one image
 
-It raises whatever its library raises; `read_picture` turns that into `UnreadableFile`.
+It imports its library inside functions where that takes time, and raises whatever that raises:
+the functions below turn it into `UnreadableFile`.
 """
 
 from __future__ import annotations
 
-import zlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from tassl.data.readers.base import Picture
+from tassl.data.readers.base import Picture, is_grey
 from tassl.errors import UnreadableFile
 
-__all__ = ["READERS", "Picture", "find_reader", "read_mask", "read_picture", "read_shape"]
+__all__ = [
+    "READERS",
+    "Picture",
+    "count_items",
+    "find_reader",
+    "guard",
+    "is_grey",
+    "read_mask",
+    "read_parts",
+    "read_picture",
+    "read_shape",
+]
 
-READERS = ("photo", "nifti", "arrays")
+READERS: dict[str, tuple[str, ...]] = {
+    "photo": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".webp"),
+    "tiff": (".tif", ".tiff"),
+    "nifti": (".nii", ".nii.gz", ".mgh", ".mgz"),
+    "itk": (".nrrd", ".nhdr", ".mha", ".mhd"),
+    "arrays": (".npz", ".npy"),
+    "dicom": (".dcm", ".dicom", ".ima"),
+}
 
 
 def find_reader(file: Path) -> ModuleType:
@@ -33,13 +56,13 @@ def find_reader(file: Path) -> ModuleType:
     Raises:
         UnreadableFile: No reader knows it.
     """
-    readers = [import_module(f"tassl.data.readers.{name}") for name in READERS]
-    for reader in readers:
-        if file.name.lower().endswith(reader.ENDINGS):
-            return reader
+    for name, endings in READERS.items():
+        if file.name.lower().endswith(endings):
+            return import_module(f"tassl.data.readers.{name}")
     with file.open("rb") as opened:
         head = opened.read(512)
-    for reader in readers:
+    for name in READERS:
+        reader = import_module(f"tassl.data.readers.{name}")
         if hasattr(reader, "recognises") and reader.recognises(head):
             return reader
     raise UnreadableFile(f"is of no known kind (ending {file.suffix!r})")
@@ -54,45 +77,113 @@ def read_picture(file: Path, array: str = "", item: int = -1, *, is_mask: bool =
         item: Position inside that array, or frame or page of the file.
         is_mask: Class numbers are wanted, not colours.
 
+    Returns:
+        Real numbers in the machine's byte order, at least 1 pixel a side in 2 or 3 dimensions.
+
     Raises:
         UnreadableFile: The file is damaged, holds no finite pixel or is of an unknown kind.
     """
-    try:
-        options = {"array": array} if array else {}
-        return _check(find_reader(file).read(file, item, is_mask=is_mask, **options))
-    except UnreadableFile:
-        raise
-    except (OSError, ValueError, EOFError, SyntaxError, zlib.error) as error:
-        raise UnreadableFile(f"cannot be read: {error or type(error).__name__}") from None
-    except Exception as error:  # third-party parsers raise their own kinds on damaged headers
-        raise UnreadableFile(f"cannot be read: {type(error).__name__}: {error}") from None
+    options = {"array": array} if array else {}
+    return guard(
+        file, lambda: _tidy(find_reader(file).read(file, item, is_mask=is_mask, **options))
+    )
 
 
 def read_mask(file: Path, array: str = "", item: int = -1) -> Picture:
-    """Read a label map.
+    """Read a label map; numbers that stand within rounding of whole ones become whole.
 
     Raises:
         UnreadableFile: As `read_picture`.
     """
     picture = read_picture(file, array, item, is_mask=True)
-    return Picture(picture.pixels[:1], picture.spacing)
+    pixels = picture.pixels[:1]
+    if pixels.dtype.kind == "f":
+        whole = np.rint(np.nan_to_num(pixels))
+        if np.abs(whole).max() < 2**31 and np.allclose(whole, pixels, rtol=0, atol=1e-3):
+            pixels = whole.astype(np.int32)
+    return Picture(pixels, picture.spacing)
+
+
+def read_parts(files: Sequence[Path]) -> Picture:
+    """Read several files that make up one image: a series of slices, or one file per channel.
+
+    Raises:
+        UnreadableFile: A file cannot be read, or they do not fit together.
+    """
+    reader = guard(files[0], lambda: find_reader(files[0]))
+    if hasattr(reader, "join"):
+        return guard(files[0], lambda: _tidy(reader.join(files)))
+    first, *others = (read_picture(file) for file in files)
+    shapes = {picture.pixels.shape[1:] for picture in (first, *others)}
+    if len(shapes) > 1:
+        raise UnreadableFile(f"has channels of different shapes: {sorted(shapes)}")
+    pixels = np.concatenate([first.pixels, *(picture.pixels for picture in others)])
+    return replace(first, pixels=pixels)
 
 
 def read_shape(file: Path) -> tuple[int, ...]:
-    """Shape of a NIfTI file from its header alone.
+    """Shape of the space of an image as `read_picture` gives it; from the header where it can.
 
     Raises:
-        UnreadableFile: The header is damaged.
+        UnreadableFile: As `read_picture`.
     """
-    import nibabel
-
-    try:
-        return tuple(nibabel.load(file).shape)  # type: ignore[attr-defined]
-    except Exception as error:
-        raise UnreadableFile(f"cannot be read: {error}") from None
+    reader = guard(file, lambda: find_reader(file))
+    if hasattr(reader, "shape"):
+        return guard(file, lambda: reader.shape(file))
+    return read_picture(file).pixels.shape[1:]
 
 
-def _check(picture: Picture) -> Picture:
-    if picture.pixels.size == 0 or not np.isfinite(picture.pixels).any():
+def count_items(file: Path) -> int:
+    """Frames or pages of a file, 1 where its kind has none.
+
+    Raises:
+        UnreadableFile: As `read_picture`.
+    """
+    reader = guard(file, lambda: find_reader(file))
+    return guard(file, lambda: reader.count(file)) if hasattr(reader, "count") else 1
+
+
+def guard(file: Path, read: Callable[[], Any]) -> Any:
+    """Turn whatever a third-party reader raises into one line, and its warnings into nothing.
+
+    Raises:
+        UnreadableFile: Something was raised; says what, without the folder of the file.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return read()
+        except UnreadableFile:
+            raise
+        except Exception as error:  # parsers raise all kinds on damaged headers
+            said = " ".join(str(error).replace(str(file), file.name).split())
+            said = "".join(letter for letter in said if letter.isprintable())[:200]
+            reason = f"cannot be read: {said or type(error).__name__}"
+    # Outside, so that the cause and the files that it holds open are gone.
+    raise UnreadableFile(reason)
+
+
+def _tidy(picture: Picture) -> Picture:
+    """Bring pixels to plain numbers and a senseless spacing to None."""
+    pixels, spacing, notes = picture.pixels, picture.spacing, picture.notes
+    if pixels.ndim not in (3, 4) or 0 in pixels.shape:
+        raise UnreadableFile(f"has shape {pixels.shape[1:]}; wanted 2 or 3 dimensions")
+    if pixels.dtype.kind not in "biufc":
+        raise UnreadableFile(f"holds values of type {pixels.dtype}; wanted numbers")
+    if pixels.dtype.kind == "c":
+        pixels, notes = np.abs(pixels), (*notes, "complex values are read as their magnitude")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).any():
         raise UnreadableFile("holds no finite pixel")
-    return picture
+    if spacing and not all(np.isfinite(size) and size > 0 for size in spacing):
+        notes = (*notes, f"its voxel size {spacing} mm makes no sense and is taken as unknown")
+        spacing = None
+    return replace(picture, pixels=_as_native(pixels), spacing=spacing, notes=notes)
+
+
+def _as_native(pixels: np.ndarray) -> np.ndarray:
+    """The machine's byte order, and types that scipy and torch know."""
+    kind, width = pixels.dtype.kind, pixels.dtype.itemsize
+    if kind == "b":
+        return pixels.view(np.uint8)
+    native = f"f{min(max(width, 4), 8)}" if kind == "f" else pixels.dtype.newbyteorder("=")
+    return pixels.astype(native, copy=False)

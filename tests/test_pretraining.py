@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,12 @@ from tassl.data.tensors import Tensors
 from tassl.errors import OptionError, UnknownName
 from tassl.health import Epoch
 from tassl.methods import METHODS
+from tassl.methods.simclr import SimCLR
 from tassl.modality import MODALITIES
 from tassl.modality.base import Augmentation
 from tassl.networks import NETWORKS
 from tassl.pretraining import Schedule, default_schedule, history, pretrain_method, running
+from tassl.pretraining.positives import Partners
 
 EPOCHS = 3
 ROWS = np.arange(2, 22)
@@ -224,6 +227,33 @@ def test_only_the_given_rows_are_seen(tensors, tmp_path, monkeypatch):
     train(tensors, tmp_path, "simclr")
     assert seen <= set(ROWS.tolist())
     assert len(seen) == len(ROWS)
+
+
+def test_images_of_other_dimensions_are_refused(tensors, tmp_path):
+    with pytest.raises(OptionError, match="Slice order works on 3D images; these are 2D"):
+        train(tensors, tmp_path / "run", "order")
+
+
+def test_natural_positives_come_to_the_method(tensors, tmp_path, monkeypatch):
+    seen = []
+    original = SimCLR.views
+
+    def watch(self, batch):
+        seen.append((batch.rows, batch.groups, batch.partners))
+        return original(self, batch)
+
+    monkeypatch.setattr(SimCLR, "views", watch)
+    pairs = np.arange(len(tensors.store.table)) // 2
+    table = tensors.store.table.assign(subject=pairs.astype(str), study="1")
+    paired = Tensors(replace(tensors.store, table=table), tensors.normalisation)
+    monkeypatch.setattr(
+        running, "Partners", lambda table, rows, _: Partners(table, rows, {"same study"})
+    )
+    checkpoint = train(paired, tmp_path / "run", "simclr")
+    assert checkpoint.recipe.training["paired"] == len(ROWS)
+    rows, groups, partners = seen[0]
+    assert torch.equal(groups, torch.from_numpy(pairs)[rows])
+    assert torch.equal(partners, tensors.images(rows.numpy() ^ 1))
 
 
 def test_a_network_that_does_not_fit_is_refused(tensors, tmp_path):

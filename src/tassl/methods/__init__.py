@@ -17,6 +17,7 @@ class MethodCard(Card):
         paradigm: One of `PARADIGMS`.
         keeps: What its features keep, in words.
         batches: Usual images per step in 2D and volumes per step in 3D.
+        pretext: Spatial pretext that it rests on, as modalities name those that are degenerate.
         smallest_batch: Below this batch size the objective is not safe.
         strong_views: Whether it wants strong augmentation (else mild).
         steady_loss: Whether the loss means the same all along; not where a teacher or a memory
@@ -26,6 +27,7 @@ class MethodCard(Card):
     paradigm: str = ""
     keeps: str = ""
     batches: tuple[int, int] = (128, 4)
+    pretext: str = ""
     smallest_batch: int = 1
     strong_views: bool = False
     steady_loss: bool = True
@@ -144,6 +146,7 @@ METHODS: dict[str, MethodCard] = {
         paradigm="predictive",
         keeps="how anatomy stands; of no use where images have no upright",
         batches=(128, 8),
+        pretext="rotation",
     ),
     "jigsaw": MethodCard(
         "Jigsaw",
@@ -154,6 +157,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="how parts lie to each other",
         batches=(64, 8),
         smallest_batch=2,
+        pretext="jigsaw",
     ),
     "position": MethodCard(
         "Relative position",
@@ -163,6 +167,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="how parts lie to each other",
         batches=(128, 8),
         smallest_batch=2,
+        pretext="relative position",
     ),
     "order": MethodCard(
         "Slice order",
@@ -173,6 +178,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="how anatomy follows along the body",
         batches=(32, 8),
         smallest_batch=2,
+        pretext="order",
     ),
     "mae": MethodCard(
         "Masked autoencoder",
@@ -247,6 +253,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(64, 8),
         smallest_batch=8,
         strong_views=True,
+        pretext="rotation",
     ),
     "dira": MethodCard(
         "Contrast with restoration (DiRA)",

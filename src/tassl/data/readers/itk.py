@@ -15,6 +15,8 @@ from tassl.errors import UnreadableFile
 
 NRRD = (".nrrd", ".nhdr")
 DETACHED = (".nhdr", ".mhd")
+RAW = re.compile(rb"^(encoding: *raw|CompressedData *= *False)\b", re.I | re.M)
+DIMS = re.compile(rb"^[ \t]*NDims\b[ \t=:]*([^\r\n]*)", re.I | re.M)
 SIZES = re.compile(rb"^(spacings|space directions|element ?spacing|element ?size)\b", re.I | re.M)
 
 
@@ -42,7 +44,9 @@ def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
         pixels = pixels[:, :, None]
     if dims == 4 and item >= 0:
         pixels = pixels[:, :, :, item]
-    spacing = (*header.GetSpacing(), 1.0)[:3] if _tells_spacing(file) else None
+    spacing = (
+        (*header.GetSpacing(), 1.0)[:3] if SIZES.search(_head(file)) else None
+    )  # ITK would take 1 mm
     return to_canonical(pixels.reshape(*pixels.shape[:3], -1), spacing, _affine(header))
 
 
@@ -61,6 +65,9 @@ def _open(file: Path) -> Any:
     """Read the header alone."""
     import SimpleITK
 
+    # ITK dies of other numbers, and the whole process with it.
+    if any(dims.strip() not in (b"2", b"3", b"4") for dims in DIMS.findall(_head(file))):
+        raise _refusal()
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(file))
@@ -79,7 +86,7 @@ def _open(file: Path) -> Any:
     wanted = math.prod(reader.GetSize()) * width
     check_size(wanted)
     if file.suffix.lower() not in DETACHED:
-        check_held(wanted, file.stat().st_size, DEFLATE)
+        check_held(wanted, file.stat().st_size, 1 if RAW.search(_head(file)) else DEFLATE)
     return reader
 
 
@@ -93,10 +100,9 @@ def _affine(header: Any) -> np.ndarray:
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ axes
 
 
-def _tells_spacing(file: Path) -> bool:
-    """Tell whether the header gives a voxel size; ITK would take 1 mm."""
+def _head(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return bool(SIZES.search(opened.read(4096)))
+        return opened.read(2**16)
 
 
 def _refusal() -> UnreadableFile:

@@ -58,7 +58,7 @@ def _open(file: Path) -> Any:
     from nibabel.spatialimages import SpatialImage
 
     # nibabel mends small faults of a header and would say so on the terminal.
-    logging.getLogger("nibabel.global").setLevel(logging.ERROR)
+    logging.getLogger("nibabel.global").disabled = True
     image: Any = load(file)
     if not isinstance(image, SpatialImage):
         raise UnreadableFile("holds no image but values of another kind (CIFTI)")

@@ -26,7 +26,10 @@ def check(outcomes: list[fuzzing.Outcome]) -> Counter[str]:
 
 
 def test_seeds_are_sound(tmp_path: Path):
-    assert check(read_all(fuzzing.make_seeds(tmp_path)))["refused"] == 0
+    outcomes = read_all(fuzzing.make_seeds(tmp_path))
+    check(outcomes)
+    odd = [o for o in outcomes if o.end == "refused" and not o.file.endswith(".dcm")]
+    assert not odd  # those of pydicom are odd on purpose
 
 
 def test_mutants(tmp_path: Path):

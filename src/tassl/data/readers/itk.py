@@ -31,6 +31,8 @@ def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
     import SimpleITK
 
     header = _open(file)
+    if item >= _count(header):
+        raise UnreadableFile(f"has no time point {item}: it holds {_count(header)}")
     try:
         image = header.Execute()
     except RuntimeError:  # its message quotes the header, which may name a person
@@ -44,9 +46,8 @@ def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
         pixels = pixels[:, :, None]
     if dims == 4 and item >= 0:
         pixels = pixels[:, :, :, item]
-    spacing = (
-        (*header.GetSpacing(), 1.0)[:3] if SIZES.search(_head(file)) else None
-    )  # ITK would take 1 mm
+    told = SIZES.search(_head(file))  # else ITK takes 1 mm
+    spacing = (*header.GetSpacing(), 1.0)[:3] if told else None
     return to_canonical(pixels.reshape(*pixels.shape[:3], -1), spacing, _affine(header))
 
 
@@ -58,7 +59,11 @@ def shape(file: Path) -> tuple[int, ...]:
 
 def count(file: Path) -> int:
     """Size of the fourth axis, 1 where there is none."""
-    return (*_open(file).GetSize(), 1, 1)[3]
+    return _count(_open(file))
+
+
+def _count(header: Any) -> int:
+    return (*header.GetSize(), 1, 1)[3]
 
 
 def _open(file: Path) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tassl.checkpoint import Checkpoint
-from tassl.data.audit import Audit
+from tassl.data.audit import SEVERITIES, Audit
 from tassl.data.files import write_json
 from tassl.errors import OptionError
 from tassl.evaluation.protocol import Protocol
@@ -93,7 +93,8 @@ def audit(
     claim_folder(folder, study.facts())
     found = prepare_data(study, folder, narrator, Clock(folder), notes=True).audit
     page = write_audit(folder)
-    narrator.say("" if found.findings else "Nothing wrong was found.")
+    kinds = [finding.severity for finding in found.findings]
+    narrator.say(", ".join(f"{kind} {kinds.count(kind)}" for kind in SEVERITIES))
     narrator.say(f"Pictures and tables: {page}")
     return found
 

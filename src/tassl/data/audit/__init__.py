@@ -22,7 +22,15 @@ from tassl.data.audit.shortcuts import check_shortcuts
 from tassl.data.audit.sketches import sketch_images
 from tassl.data.store import Store
 
-__all__ = ["Audit", "Duplicate", "Finding", "NearDuplicate", "find_duplicates", "run_audit"]
+__all__ = [
+    "SEVERITIES",
+    "Audit",
+    "Duplicate",
+    "Finding",
+    "NearDuplicate",
+    "find_duplicates",
+    "run_audit",
+]
 
 REMOVED = "removed"
 

@@ -137,7 +137,7 @@ def _outliers(ids: np.ndarray, levels: pd.DataFrame, usable: np.ndarray) -> Find
 
 def _sizes(table: pd.DataFrame, column: str) -> Finding | None:
     """Files whose size or voxel size is more than twice, or less than half, the median."""
-    known = table[[value is not None and len(value) > 0 for value in table[column]]]
+    known = table[[np.size(value) > 1 for value in table[column]]]
     if len(known) < FEWEST:
         return None
     values = np.array([list(value) for value in known[column]], dtype=float)

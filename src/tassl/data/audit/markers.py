@@ -107,7 +107,7 @@ def _measure_shares(store: Store, rows: np.ndarray, kind: Kind) -> tuple[np.ndar
     """Shares (end, group, *space) of the images at each end, and the size of each group."""
     member = (kind.number == np.arange(len(kind.groups))[:, None]).astype(np.float32)
     totals = np.zeros((len(ENDS), len(member), *store.grid.shape), np.float32)
-    step = max(1, READ_AT_ONCE // int(np.prod(store.grid.shape)))
+    step = max(1, READ_AT_ONCE // (store.channels * int(np.prod(store.grid.shape))))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         ends = find_ends(store.images[rows[part]])

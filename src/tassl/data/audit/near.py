@@ -146,18 +146,17 @@ def find_candidates(thumbs: np.ndarray, same: np.ndarray) -> np.ndarray:
         thumbs: (row, *side).
         same: (row, key): pairs that share a key are left out.
     """
-    standard = _standardise(thumbs)
-    mean = _low_frequencies(standard)
-    mean, spread = mean.mean(0), np.sqrt(np.maximum(mean.std(0), 1e-6))
+    dims = thumbs.ndim - 1
+    waves = _low_frequencies(thumbs, (0,) * dims)
+    mean, spread = waves.mean(0), np.sqrt(np.maximum(waves.std(0), 1e-6))
 
-    def fingerprint(images: np.ndarray) -> np.ndarray:
-        marks = (_low_frequencies(images) - mean) / spread
+    def fingerprint(shift: tuple[int, ...]) -> np.ndarray:
+        marks = (_low_frequencies(thumbs, shift) - mean) / spread
         return marks / np.maximum(np.linalg.norm(marks, axis=1, keepdims=True), 1e-9)
 
-    still, found = fingerprint(standard), []
-    for shift in _half_of_shifts(thumbs.ndim - 1):
-        moved = fingerprint(_move(standard, shift)) if any(shift) else still
-        found += _compare_blocks(still, moved, same, halved=not any(shift))
+    still, found = fingerprint((0,) * dims), []
+    for shift in _half_of_shifts(dims):
+        found += _compare_blocks(still, fingerprint(shift), same, halved=not any(shift))
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
@@ -181,17 +180,16 @@ def usual_unlikeness(thumbs: np.ndarray) -> float:
     return max(unlike, LEAST_USUAL)
 
 
-def _standardise(thumbs: np.ndarray) -> np.ndarray:
-    space = tuple(range(1, thumbs.ndim))
-    centred = thumbs - thumbs.mean(space, keepdims=True)
-    return centred / np.maximum(centred.std(space, keepdims=True), 1e-6)
-
-
-def _low_frequencies(images: np.ndarray) -> np.ndarray:
-    """Lowest DCT coefficients of images (image, *side) without the constant: (image, 63)."""
-    dims = images.ndim - 1
-    waves = np.asarray(dctn(images, axes=range(1, dims + 1), norm="ortho"))
-    return waves[(slice(None), *[slice(FREQUENCIES[dims])] * dims)].reshape(len(images), -1)[:, 1:]
+def _low_frequencies(thumbs: np.ndarray, shift: tuple[int, ...]) -> np.ndarray:
+    """Lowest DCT coefficients of moved thumbnails of unit deviation, no constant: (row, 63)."""
+    dims, parts = thumbs.ndim - 1, []
+    space, kept = tuple(range(1, dims + 1)), [slice(FREQUENCIES[dims])] * dims
+    for start in range(0, len(thumbs), ROWS):
+        images = thumbs[start : start + ROWS]
+        images = _move(images / np.maximum(images.std(space, keepdims=True), 1e-6), shift)
+        waves = np.asarray(dctn(images, axes=space, norm="ortho"))
+        parts.append(waves[(slice(None), *kept)].reshape(len(images), -1)[:, 1:])
+    return np.concatenate(parts)
 
 
 def _half_of_shifts(dims: int) -> list[tuple[int, ...]]:

@@ -53,7 +53,7 @@ class Predictability:
         """The figures."""
         return (
             f"balanced accuracy {self.accuracy:.2f} where guessing gives {self.chance:.2f}, "
-            f"p {self.p:.3f}, {self.subjects} subjects"
+            f"p {self.p:.4f}, {self.subjects} subjects"
         )
 
 

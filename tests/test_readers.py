@@ -450,6 +450,8 @@ class TestItk:
         whole = read_picture(tmp_path / "a.mha").pixels
         assert np.array_equal(whole, pixels.transpose(0, 3, 2, 1)[:, ::-1, ::-1])
         assert np.array_equal(read_picture(tmp_path / "a.mha", item=3).pixels, whole[3:4])
+        with pytest.raises(UnreadableFile, match="has no time point 5: it holds 5"):
+            read_picture(tmp_path / "a.mha", item=5)
 
     def test_no_spacing_is_not_one_mm(self, tmp_path: Path):
         head = "NRRD0004\ntype: uint8\ndimension: 2\nsizes: 4 5\nencoding: raw\n"

@@ -201,7 +201,7 @@ def test_readme_steps(
 ) -> None:
     """Every step of the README runs as printed, but for less time."""
     short = {
-        "index": "", "report": "", "modality": "",
+        "index": "", "audit": "", "report": "", "modality": "",
         "run": FLAGS, "pretrain": "--epochs 2", "adapt": "--steps 4",
         "evaluate": "--steps 4 --budgets 5 --draws 2",
     }  # fmt: skip

@@ -156,11 +156,18 @@ def guard(file: Path, read: Callable[[], Any]) -> Any:
         except UnreadableFile:
             raise
         except Exception as error:  # parsers raise all kinds on damaged headers
-            said = " ".join(str(error).replace(str(file), file.name).split())
-            said = "".join(letter for letter in said if letter.isprintable())[:200]
-            reason = f"cannot be read: {said or type(error).__name__}"
+            reason = f"cannot be read: {_say(file, error)}"
     # Outside, so that the cause and the files that it holds open are gone.
     raise UnreadableFile(reason)
+
+
+def _say(file: Path, error: Exception) -> str:
+    """What went wrong in one line, where the library meant to say it."""
+    stumbled = (TypeError, AttributeError, LookupError, AssertionError, ArithmeticError)
+    if isinstance(error, stumbled) or not str(error):
+        return f"its header or pixels are damaged ({type(error).__name__})"
+    said = " ".join(str(error).replace(str(file), file.name).split())
+    return "".join(letter for letter in said if letter.isprintable())[:200]
 
 
 def _tidy(picture: Picture) -> Picture:

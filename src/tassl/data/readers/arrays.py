@@ -53,7 +53,10 @@ def _put_channels_first(pixels: np.ndarray, is_mask: bool) -> np.ndarray:
 def _load(file: str, array: str, changed: int) -> np.ndarray:
     """Read once for all its images, and anew when the file has changed."""
     with zipfile.ZipFile(file) as archive:
-        member = archive.getinfo(f"{array}.npy")
+        members = {member.filename: member for member in archive.infolist()}
+    if f"{array}.npy" not in members:
+        raise UnreadableFile(f"holds no array {array!r}")
+    member = members[f"{array}.npy"]
     check_held(member.file_size, member.compress_size, DEFLATE)
     if member.file_size > PLAUSIBLE * member.compress_size:
         check_size(member.file_size)

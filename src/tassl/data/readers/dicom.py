@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 ENDINGS = (".dcm", ".dicom", ".ima")
 MOST_BYTES = 2**31
+PIXEL_TAGS = (
+    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+)  # fmt: skip
+PLAUSIBLE, PACKED = 2**26, 1000  # bytes that any file may claim; times its own size beyond them
 RESCALE = "PixelValueTransformationSequence"
 CENTIMETRES = 3  # units of an ultrasound region
 
@@ -62,9 +68,9 @@ def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
         if not -1 <= item < frames:
             raise UnreadableFile(f"has {frames} frames; frame {item} was wanted")
         if item == -1 and frames > 1 and len({tuple(plane.position) for plane in planes}) > 1:
-            slices = [_read_frame(dataset, file, k, is_mask=is_mask) for k in range(frames)]
+            slices = [_read_frame(dataset, k, is_mask=is_mask) for k in range(frames)]
             return replace(_stack([*slices], [*planes]), facts=list_facts(dataset))
-        picture = _read_frame(dataset, file, max(item, 0), is_mask=is_mask)
+        picture = _read_frame(dataset, max(item, 0), is_mask=is_mask)
         first = (f"the first of {frames} frames",) if item == -1 and frames > 1 else ()
         return replace(
             picture,
@@ -91,7 +97,7 @@ def join(files: Sequence[Path]) -> Picture:
             found = find_planes(dataset)
             if len(found) != 1:
                 raise UnreadableFile("holds a slice that does not say where it lies")
-            slices.append(_read_frame(dataset, file, 0))
+            slices.append(_read_frame(dataset, 0))
             planes += found
             facts = facts or list_facts(dataset)
         return replace(_stack(slices, planes), facts=facts)
@@ -127,19 +133,25 @@ def _check_size(dataset: Dataset, times: int = 1) -> None:
     subsampled = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
     if plain and not subsampled and len(dataset.PixelData) < size:
         raise UnreadableFile(f"is cut short: {len(dataset.PixelData)} of {size} bytes of pixels")
+    if size > max(PLAUSIBLE, PACKED * len(dataset.PixelData)):
+        raise UnreadableFile(
+            f"claims {size} bytes of pixels in {len(dataset.PixelData)}: its header is damaged"
+        )
 
 
-def _read_frame(dataset: Dataset, file: Path, frame: int, *, is_mask: bool = False) -> Picture:
+def _read_frame(dataset: Dataset, frame: int, *, is_mask: bool = False) -> Picture:
     """Read one frame with its values in the units that the header gives."""
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
     from pydicom.pixels.utils import pixel_array
 
     try:
         pixels = pixel_array(dataset, index=frame)
-    except Exception:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # a panic of a decoder written in Rust is no Exception
         if not dataset.file_meta.TransferSyntaxUID.is_compressed:
             raise
-        pixels = _decode_by_gdcm(dataset, file, frame)
+        pixels = _decode_by_gdcm(dataset, frame)
     if dataset.PhotometricInterpretation == "PALETTE COLOR" and pixels.ndim == 2 and not is_mask:
         pixels = apply_color_lut(pixels, dataset)
         pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
@@ -162,24 +174,38 @@ def _read_frame(dataset: Dataset, file: Path, frame: int, *, is_mask: bool = Fal
     return Picture(pixels[None], notes=notes)
 
 
-def _decode_by_gdcm(dataset: Dataset, file: Path, frame: int) -> np.ndarray:
+def _decode_by_gdcm(dataset: Dataset, frame: int) -> np.ndarray:
     """Decode the stored values of one frame.
 
-    SimpleITK gives MONOCHROME1 inverted and all values rescaled as the first frame wants; both are
-    taken back here, so that every file is treated alike.
+    GDCM gets a file with nothing in it but this frame: a damaged length elsewhere would make it ask
+    for gigabytes, and what it would rescale or invert is left out.
     """
     import SimpleITK
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.encaps import encapsulate, get_frame
+    from pydicom.uid import SecondaryCaptureImageStorage
 
+    bare = Dataset()
+    for name in PIXEL_TAGS:
+        if (value := dataset.get(name)) is not None:
+            setattr(bare, name, value)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        bare.PhotometricInterpretation = "MONOCHROME2"
+    bare.SOPClassUID, bare.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
     SimpleITK.ProcessObject_GlobalWarningDisplayOff()
     try:
-        pixels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file)))[frame]
+        packed = get_frame(dataset.PixelData, frame, number_of_frames=count_frames(dataset))
+        bare.PixelData = encapsulate([packed])
+        bare["PixelData"].VR = "OB"
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "frame.dcm"
+            bare.file_meta = FileMetaDataset()
+            bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+            bare.save_as(file, enforce_file_format=True)
+            image = SimpleITK.ReadImage(str(file), imageIO="GDCMImageIO")
+            return SimpleITK.GetArrayFromImage(image)[0]
     except Exception:
         raise UnreadableFile("holds pixels that neither pydicom nor GDCM can decode") from None
-    slope, intercept = _find_rescale(find_group(dataset, 0, RESCALE))
-    if pixels.ndim == 3 or ((slope, intercept) == (1, 0) and not _is_inverse(dataset)):
-        return pixels
-    stored = np.rint((pixels - intercept) / slope).astype(np.int64)
-    return _sum_of_ends(dataset) - stored if _is_inverse(dataset) else stored
 
 
 def _invert(pixels: np.ndarray, dataset: Dataset, frame: int) -> np.ndarray:

@@ -15,6 +15,8 @@ from tassl.errors import UnreadableFile
 
 NRRD = (".nrrd", ".nhdr")
 DETACHED = (".nhdr", ".mhd")
+RAW = re.compile(rb"^(encoding: *raw|CompressedData *= *False)\b", re.I | re.M)
+DIMS = re.compile(rb"^[ \t]*NDims\b[ \t=:]*([^\r\n]*)", re.I | re.M)
 SIZES = re.compile(rb"^(spacings|space directions|element ?spacing|element ?size)\b", re.I | re.M)
 
 
@@ -29,6 +31,8 @@ def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
     import SimpleITK
 
     header = _open(file)
+    if item >= _count(header):
+        raise UnreadableFile(f"has no time point {item}: it holds {_count(header)}")
     try:
         image = header.Execute()
     except RuntimeError:  # its message quotes the header, which may name a person
@@ -42,7 +46,8 @@ def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
         pixels = pixels[:, :, None]
     if dims == 4 and item >= 0:
         pixels = pixels[:, :, :, item]
-    spacing = (*header.GetSpacing(), 1.0)[:3] if _tells_spacing(file) else None
+    told = SIZES.search(_head(file))  # else ITK takes 1 mm
+    spacing = (*header.GetSpacing(), 1.0)[:3] if told else None
     return to_canonical(pixels.reshape(*pixels.shape[:3], -1), spacing, _affine(header))
 
 
@@ -54,13 +59,20 @@ def shape(file: Path) -> tuple[int, ...]:
 
 def count(file: Path) -> int:
     """Size of the fourth axis, 1 where there is none."""
-    return (*_open(file).GetSize(), 1, 1)[3]
+    return _count(_open(file))
+
+
+def _count(header: Any) -> int:
+    return (*header.GetSize(), 1, 1)[3]
 
 
 def _open(file: Path) -> Any:
     """Read the header alone."""
     import SimpleITK
 
+    # ITK dies of other numbers, and the whole process with it.
+    if any(dims.strip() not in (b"2", b"3", b"4") for dims in DIMS.findall(_head(file))):
+        raise _refusal()
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(file))
@@ -79,7 +91,7 @@ def _open(file: Path) -> Any:
     wanted = math.prod(reader.GetSize()) * width
     check_size(wanted)
     if file.suffix.lower() not in DETACHED:
-        check_held(wanted, file.stat().st_size, DEFLATE)
+        check_held(wanted, file.stat().st_size, 1 if RAW.search(_head(file)) else DEFLATE)
     return reader
 
 
@@ -93,10 +105,9 @@ def _affine(header: Any) -> np.ndarray:
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ axes
 
 
-def _tells_spacing(file: Path) -> bool:
-    """Tell whether the header gives a voxel size; ITK would take 1 mm."""
+def _head(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return bool(SIZES.search(opened.read(4096)))
+        return opened.read(2**16)
 
 
 def _refusal() -> UnreadableFile:

@@ -58,7 +58,7 @@ def _open(file: Path) -> Any:
     from nibabel.spatialimages import SpatialImage
 
     # nibabel mends small faults of a header and would say so on the terminal.
-    logging.getLogger("nibabel.global").setLevel(logging.ERROR)
+    logging.getLogger("nibabel.global").disabled = True
     image: Any = load(file)
     if not isinstance(image, SpatialImage):
         raise UnreadableFile("holds no image but values of another kind (CIFTI)")
@@ -79,7 +79,7 @@ def _check(image: Any, item: int) -> None:
     stored, proxy = _shape(image), image.dataobj
     width = image.get_data_dtype().itemsize
     file = Path(image.file_map["image"].filename)
-    packed = file.suffix in (".gz", ".mgz")
+    packed = file.suffix.lower() in (".gz", ".mgz")
     check_held(
         proxy.offset + math.prod(stored) * width, file.stat().st_size, DEFLATE if packed else 1
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from tassl.data.readers.base import Picture, check_size, drop_alpha
+from tassl.data.readers.base import DEFLATE, Picture, check_held, check_size, drop_alpha
 
 # Named, since Pillow would also run other programs on what looks like PostScript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP")
@@ -45,6 +45,8 @@ def open_photo(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     """
     with Image.open(file, formats=formats) as photo:
         check_size(photo.width * photo.height * BYTES_PER_PIXEL)
+        if photo.format == "PNG":  # Pillow would fill up what is missing with black
+            check_held(photo.width * photo.height // 8, file.stat().st_size, DEFLATE)
         yield photo
 
 

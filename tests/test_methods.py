@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import tassl
+from small_store import OPTIONS
 from tassl.heads import HEADS
 from tassl.methods import METHODS, PARADIGMS
 from tassl.methods.base import Batch, Method
@@ -54,7 +55,7 @@ STILL = {"moco": {"queue": 0}, "dira": {"settings": {"moco": {"queue": 0}}}}
 def build(method: str, network: str, dims: int, channels: int) -> Method:
     torch.manual_seed(0)
     space = SPACES[dims]
-    encoder = NETWORKS[network].load().sized(dims, channels, space)
+    encoder = NETWORKS[network].load()(dims, channels, **OPTIONS[network])
     kind = METHODS[method].load()
     options = kind.fitting(Masking(0.6, 0.25, "test"), space) | STILL.get(method, {})
     return kind(encoder, augment=Augment(RANGES), **options)
@@ -100,7 +101,7 @@ def test_loss_is_finite_and_reaches_the_whole_encoder(method, network, dims, cha
 def test_thirty_steps_lower_the_loss(method, network, dims, channels):
     learner = build(method, network, dims, channels)
     views = learner.views(draw_batch(dims, channels))
-    optimizer = torch.optim.AdamW(learner.parameters(), 3e-4)
+    optimizer = torch.optim.AdamW(learner.parameters(), 3e-3)
     losses = []
     for _ in range(30):
         loss = learner.loss(views)

@@ -321,7 +321,7 @@ class TestSeries:
 
 
 class TestPrivacy:
-    def test_nothing_planted_comes_along(self, tmp_path: Path, capfd, monkeypatch):
+    def test_nothing_planted_comes_along(self, tmp_path: Path, capfd):
         source, out = tmp_path / "in", tmp_path / "out"
         source.mkdir()
         files = save_sphere(source, np.arange(-30, 31, 6.0))
@@ -334,7 +334,6 @@ class TestPrivacy:
         manifest = index(source)
         (row,) = manifest.table.itertuples()
         picture = read_parts([source / part for part in row.parts])
-        monkeypatch.setattr("tassl.data.store._read_row", lambda root, row: (picture, None))
         store = build_store(manifest, lambda pixels: pixels, out / "store")
         seen = [
             repr(header), repr(picture.facts), *picture.notes, manifest.account(),

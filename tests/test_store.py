@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tassl.data.layouts import index
 from tassl.data.manifest import Manifest, make_table
 from tassl.data.readers import Picture
 from tassl.data.store import Store, build_store, open_store
-from tassl.errors import InputError
+from tassl.errors import InputError, RunFolderError
 
 rng = np.random.default_rng(0)
 
@@ -189,6 +190,22 @@ class TestBuilding:
         with pytest.raises(InputError) as caught:
             build(data, tmp_path / "s")
         assert "a/1_mask.png has shape (8, 9), its image a/1.png (8, 8)" in str(caught.value)
+
+
+class TestSpace:
+    def test_too_little_room_is_said_before_anything_is_written(self, tmp_path: Path, monkeypatch):
+        data = save_folder(tmp_path / "data", {"a/1.png": (8, 8), "b/2.png": (8, 8)})
+        usage = shutil.disk_usage(tmp_path)._replace(free=100)
+        monkeypatch.setattr(stores.shutil, "disk_usage", lambda place: usage)
+        with pytest.raises(RunFolderError, match=r"need 0.0 GB; 0.0 GB are free .* smaller --size"):
+            build(data, tmp_path / "store")
+        assert not (tmp_path / "store").exists()
+        assert list((tmp_path / "store.part").iterdir()) == []
+
+    def test_much_room_is_said(self, tmp_path: Path, monkeypatch):
+        monkeypatch.setattr(stores, "WORTH_SAYING", 10)
+        data = save_folder(tmp_path / "data", {"a/1.png": (8, 8), "b/2.png": (8, 8)})
+        assert "the prepared images take 0.0 GB" in build(data, tmp_path / "store").notes
 
 
 class TestStore:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import pandas as pd
 from tassl.data.grid import Grid, choose_grid, fit_to_grid
 from tassl.data.manifest import Manifest, SetAside
 from tassl.data.readers import Picture, read_mask, read_parts, read_picture
-from tassl.errors import InputError, UnreadableFile
+from tassl.errors import InputError, RunFolderError, UnreadableFile
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 MOST_MASK_VALUES = 32
+SHARE_OF_DISK, WORTH_SAYING = 0.95, 10**9
 KEPT = (
     "id", "subject", "study", "order", "split", "label", "value", "site", "masked", "digest",
     "shape", "spacing",
@@ -94,6 +96,7 @@ def build_store(
 
     Raises:
         InputError: No image can be read, or images of different dimensions are mixed.
+        RunFolderError: The disk has too little room.
     """
     usable, shapes, spacings, values, set_aside = [], [], [], set(), list(manifest.set_aside)
     notes: Counter[str] = Counter()
@@ -124,6 +127,7 @@ def build_store(
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
+    notes.update(_check_space(draft, len(table) * prod(grid.shape), channels, bool(values)))
     kept = (sorted(map(int, values)), manifest.instances)
     _write(draft, manifest.root, table, prepare, grid, channels, *kept, on_image)
     told = table.assign(shape=shapes, spacing=spacings)
@@ -271,6 +275,22 @@ def _check_values(values: set[int]) -> None:
 def _count_notes(notes: Counter[str]) -> list[str]:
     """What readers did to pixels, with the number of images where it was not one alone."""
     return [f"{count} images: {note}" if count > 1 else note for note, count in notes.items()]
+
+
+def _check_space(folder: Path, pixels: int, channels: int, masked: bool) -> list[str]:
+    """Say how much room the store takes where it is much, and refuse what does not fit.
+
+    Raises:
+        RunFolderError: The disk has not that much left.
+    """
+    need = pixels * (2 * channels + masked)
+    free = shutil.disk_usage(folder).free
+    if need > SHARE_OF_DISK * free:
+        raise RunFolderError(
+            f"The prepared images need {need / 1e9:.1f} GB; {free / 1e9:.1f} GB are free in "
+            f"{folder.parent}. Give a smaller --size, make room, or choose another --out."
+        )
+    return [f"the prepared images take {need / 1e9:.1f} GB"] if need > WORTH_SAYING else []
 
 
 def _scale_note(

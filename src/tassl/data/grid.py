@@ -11,6 +11,8 @@ from scipy import ndimage
 
 from tassl.data.readers import Picture
 
+WIDEST = 1.5  # times the median field of view
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -34,11 +36,12 @@ def choose_grid(
     """Choose the smallest grid that holds every image, at most `longest` pixels a side.
 
     Images keep their aspect ratio. Where all voxel sizes are known the median one is kept,
-    coarsened only as far as the limit asks.
+    coarsened only as far as the limit asks. Pictures whose fields of view differ widely are scaled
+    each on its own all the same: on one scale most of them would be specks.
     """
     sizes = np.array(shapes, dtype=float)
     known = [spacing for spacing in spacings if spacing is not None]
-    if len(known) < len(shapes):
+    if len(known) < len(shapes) or (sizes.shape[1] == 2 and _differ(sizes * np.array(known))):
         limit = min(longest, int(sizes.max()))
         scaled = sizes * np.array([_own_scale(shape, limit) for shape in shapes])[:, None]
         return Grid(tuple(int(n) for n in np.round(scaled.max(0))), None)
@@ -68,6 +71,11 @@ def fit_to_grid(picture: Picture, grid: Grid, *, is_mask: bool = False) -> np.nd
     channels = [_resample(channel, zoom, is_mask) for channel in picture.pixels]
     outside = 0 if is_mask else min(channel.min() for channel in channels)
     return np.stack([_centre(channel, grid.shape, outside) for channel in channels])
+
+
+def _differ(extents: np.ndarray) -> bool:
+    """Whether the largest of fields of view (image, axis) in mm is far above the usual one."""
+    return bool((extents.max(0) > WIDEST * np.median(extents, axis=0)).any())
 
 
 def _own_scale(shape: tuple[int, ...], limit: int) -> float:

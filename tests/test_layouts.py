@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tassl.data.layouts import LAYOUTS, index
+from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import write_manifest
 from tassl.data.store import build_store
 from tassl.errors import InputError, LeakError, OptionError, UnknownName
@@ -287,7 +289,7 @@ class TestMaskedPictures:
         }  # fmt: skip
         assert [item.file for item in manifest.set_aside] == ["set/lone_mask.png"]
         assert "2 pictures have no mask" in manifest.notes
-        assert r"--subject '(\d+)'" in manifest.notes[-1]
+        assert r"--subject '(\d+)' (2 subjects)" in manifest.notes[-1]
         assert index(tmp_path, subject=r"(\d+)_").table.subject.tolist() == ["1", "1", "2"]
 
     def test_second_observer_is_left_out(self, tmp_path: Path):
@@ -327,6 +329,28 @@ def save_voc(root: Path, boxes: str = "") -> None:
         f"<annotation>{boxes}<object><name>cell</name><bndbox><xmin>5</xmin><ymin>6</ymin>"
         "<xmax>15</xmax><ymax>26</ymax></bndbox></object></annotation>"
     )
+
+
+class TestProposals:
+    @pytest.mark.parametrize(
+        ("files", "subjects"),
+        [
+            (["set2/000_HC.png", "set2/000_2HC.png", "set2/001_HC.png"], 2),
+            (["Image_01L.jpg", "Image_01R.jpg", "Image_02L.jpg"], 2),
+            (["7/p1_1.png", "7/p1_2.png", "8/q1_1.png"], 2),
+            (["benign/benign (1).png", "malignant/malignant (1).png"], 0),
+            (["scan_01.png", "scan_02.png"], 0),
+            (["2021_1.png", "2021_2.png"], 0),
+            (["a3f9.png", "b3f9.png"], 0),
+        ],
+    )
+    def test_the_option_proposed_does_what_is_said(self, files: list[str], subjects: int):
+        note = note_subjects(files)
+        proposed = re.search(r"--subject '(.*)' \((\d+) subjects\)", note)
+        assert bool(proposed) == bool(subjects)
+        if proposed:
+            found = {re.search(proposed[1], file)[1] for file in files}  # type: ignore[index]
+            assert len(found) == int(proposed[2]) == subjects
 
 
 class TestBoxes:
@@ -374,8 +398,11 @@ class TestBoxes:
         assert manifest.table.split.tolist() == ["train"]
         assert [item.file for item in manifest.set_aside] == ["gone.png"]
 
-    def test_damaged_coco(self, tmp_path: Path):
-        bad = [{"image_id": 7, "category_id": 9, "bbox": ["x"]}]
+    @pytest.mark.parametrize(
+        "change", [{"bbox": ["x"]}, {"bbox": [1, 2]}, {"category_id": 4}, {"bbox": None}]
+    )
+    def test_damaged_coco(self, tmp_path: Path, change: dict):
+        bad = [{"image_id": 7, "category_id": 9, "bbox": [1, 1, 2, 2]} | change]
         with pytest.raises(InputError, match=r"train\.json is damaged"):
             index(self.save_coco(tmp_path, annotations=bad))
 
@@ -410,6 +437,74 @@ class TestTables:
         assert manifest.unit == "years"
         assert table.masks.tolist() == [(), ("pictures/c.png",)]
         assert "2 images, 40 to 55.5 years" in manifest.account()
+
+    def test_the_folder_tells_files_of_one_name_apart(self, tmp_path: Path):
+        for name in ("x/1.png", "x/2.png", "y/1.png", "y/2.png"):
+            save_png(tmp_path / name)
+        rows = "x/1.png,A,p1\nx/2.png,B,p2\ny/1.png,B,p3\ny/2.png,A,p4\n"
+        (tmp_path / "t.csv").write_text(f"path,label,patient\n{rows}")
+        for manifest in (
+            index(tmp_path / "t.csv"),
+            index(tmp_path, layout="class-folders", csv=tmp_path / "t.csv"),
+        ):
+            assert manifest.table.label.tolist() == [0, 1, 1, 0]
+            assert manifest.table.subject.tolist() == ["p1", "p2", "p3", "p4"]
+            assert not any("own subject" in note for note in manifest.notes)
+
+    @pytest.mark.parametrize(
+        ("rows", "words"),
+        [("1.png,a\n", "several images end so"), ("x/1.png,a\nx/1,b\n", "two rows for x/1.png")],
+    )
+    def test_unclear_rows_are_refused(self, tmp_path: Path, rows: str, words: str):
+        for name in ("x/1.png", "y/1.png"):
+            save_png(tmp_path / name)
+        (tmp_path / "t.csv").write_text(f"file,label\n{rows}")
+        with pytest.raises(InputError, match=words):
+            index(tmp_path, layout="class-folders", csv=tmp_path / "t.csv")
+
+    def test_what_the_table_leaves_out_stays(self, tmp_path: Path):
+        for name in ("a.png", "a_mask.png", "b.png", "b_mask.png"):
+            save_png(tmp_path / name)
+        (tmp_path / "t.csv").write_text("file,subject,mask\na.png,p1,\n")
+        table = index(tmp_path, csv=tmp_path / "t.csv").table
+        assert table.subject.tolist() == ["p1", "b"]
+        assert table.masks.tolist() == [("a_mask.png",), ("b_mask.png",)]
+
+    def test_numbers_stay_in_order_and_ids_keep_their_zeros(self, tmp_path: Path):
+        file = self.save(tmp_path, "file,grade,id\na,10,01\nb,2,1\nc,,001\n")
+        folder = {"csv": file, "layout": "class-folders"}
+        manifest = index(tmp_path, **folder, label="grade")
+        assert manifest.classes == ("2", "10")
+        assert manifest.table.label.tolist() == [1, 0, -1]
+        file.write_text(file.read_text().replace("id", "patient"))
+        assert index(tmp_path, **folder).table.subject.tolist() == ["01", "1", "001"]
+
+    def test_findings(self, tmp_path: Path):
+        file = self.save(tmp_path, "file,effusion,nodule\na,0,1\nb,1,1\nc,,0\n")
+        manifest = index(tmp_path, csv=file, layout="class-folders")
+        assert manifest.table.findings.tolist() == [(0, 1), (1, 1), ()]
+        assert manifest.classes == ("effusion", "nodule")
+        assert set(manifest.table.label) == {-1}
+
+    def test_names_of_classes_beside_their_numbers(self, tmp_path: Path):
+        file = self.save(tmp_path, "file,label,diagnosis\na,1,melanoma\nb,0,naevus\n")
+        assert index(tmp_path, csv=file, layout="class-folders").classes == ("melanoma", "naevus")
+        file.write_text("file,label,diagnosis\na,1,x\nb,1,y\n")
+        with pytest.raises(OptionError, match=r"label, diagnosis.*--label COLUMN"):
+            index(tmp_path, csv=file, layout="class-folders")
+
+    def test_options_of_a_table_alone(self, tmp_path: Path):
+        file = self.save(
+            tmp_path, "file,length (mm),mass (g)\npictures/a.png,1,2\npictures/gone.png,1,2\n"
+        )
+        manifest = index(file, value="mass (g)")
+        assert (manifest.table.value.tolist(), manifest.unit) == ([2], "g")
+        assert [item.file for item in manifest.set_aside] == ["pictures/gone.png"]
+
+    def test_what_is_no_split_is_said(self, tmp_path: Path):
+        file = self.save(tmp_path, "file,fold,label\na,1,x\nb,2,y\n")
+        manifest = index(tmp_path, csv=file, layout="class-folders")
+        assert "column 'fold' is not understood as split" in manifest.notes
 
     def test_beside_a_folder(self, tmp_path: Path):
         file = self.save(tmp_path, "filename,pixel size(mm),length (mm)\nA.png,0.5,12\nb,0.25,9\n")

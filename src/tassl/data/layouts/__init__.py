@@ -70,10 +70,13 @@ def index(
     chosen = look_up(LAYOUTS, layout, "layout") if layout else recognise(path)
     if not chosen.recognises(path):
         raise InputError(f"{path} does not lie as layout {layout!r} wants: {chosen.WANTED}.")
-    manifest = chosen.read(path)
+    if chosen is table and not csv:
+        manifest = table.read(path, label=label, value=value)
+    else:
+        manifest = chosen.read(path)
     if csv:
         manifest = table.join(manifest, Path(csv), label=label, value=value)
-    elif label or value:
+    elif chosen is not table and (label or value):
         raise OptionError("--label and --value name columns of a table; give it with --csv FILE.")
     if subject:
         manifest = rename_subjects(manifest, subject)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import SPLITS, Manifest, make_table
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
@@ -46,10 +47,7 @@ def read(path: Path) -> Manifest:
                     "masks": tuple(masks.get(file.stem, ())),
                 }
             )
-    notes = (
-        "no subject ids: each image is taken for its own subject; "
-        "use --subject REGEX if the file names hold them",
-    )
+    notes = (note_subjects([str(row["file"]) for row in rows]),)
     return Manifest(path, "class-folders", make_table(rows), tuple(classes), notes)
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import SPLITS, Manifest, SetAside, make_table
 from tassl.errors import InputError
 
@@ -33,7 +34,7 @@ def read(path: Path) -> Manifest:
     dropped = 0
     for file in _files(path):
         facts = _load(file)
-        own = {c["id"]: str(c["name"]) for c in facts["categories"]}
+        own = {kind["id"]: str(kind["name"]) for kind in facts["categories"]}
         if names and sorted(own.values()) != sorted(names):
             raise InputError(f"{file} has other categories than the files before. Index it alone.")
         names = names or list(own.values())
@@ -52,15 +53,14 @@ def read(path: Path) -> Manifest:
                 continue
             rows.append(
                 {
-                    "id": f"{split}/{Path(place).stem}" if split else Path(place).stem,
+                    "id": str(Path(split) / Path(place).with_suffix("")),
                     "file": place,
-                    "subject": Path(place).stem,
+                    "subject": str(Path(place).with_suffix("")),
                     "split": split,
                     "boxes": tuple(boxes[image["id"]]),
                 }
             )
-    notes = ["no subject ids: each image is taken for its own subject; use --subject REGEX if the "
-             "names hold them"]  # fmt: skip
+    notes = [note_subjects([str(row["file"]) for row in rows])]
     if dropped:
         notes.append(f"{dropped} boxes without an area were dropped")
     return Manifest(root, "coco", make_table(rows), tuple(names), tuple(notes), tuple(set_aside))
@@ -88,9 +88,15 @@ def _is_coco(file: Path) -> bool:
 def _load(file: Path) -> dict[str, Any]:
     try:
         facts = json.loads(file.read_text())
+        known = {kind["id"] for kind in facts["categories"] if kind["name"]}
         for note in facts["annotations"]:
-            [float(value) for value in note["bbox"]]
-        return facts
+            if len([float(value) for value in note["bbox"]]) != 4:
+                raise ValueError(f"a box of {len(note['bbox'])} numbers")
+            if note["category_id"] not in known:
+                raise ValueError(f"no category {note['category_id']}")
+        if all({"id", "file_name"} <= set(image) for image in facts["images"]):
+            return facts
+        raise ValueError("an image without id or file_name")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}: {error}). Mend it.") from None
 

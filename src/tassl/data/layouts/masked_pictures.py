@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import Manifest, SetAside, make_table
 from tassl.data.readers import READERS, read_mask
 from tassl.errors import UnreadableFile
@@ -62,7 +63,7 @@ def read(path: Path) -> Manifest:
         }
         for file in images
     ]
-    notes.append(_note_subjects([file.stem for file in images]))
+    notes.append(note_subjects([str(row["file"]) for row in rows]))
     return Manifest(
         path,
         "masked-pictures",
@@ -113,17 +114,6 @@ def _number_objects(masks: list[Path]) -> bool:
         if len(values) > MOST_CLASSES and np.array_equal(values, np.arange(len(values))):
             return True
     return False
-
-
-def _note_subjects(stems: list[str]) -> str:
-    """Say what is taken for a subject, and propose an option where names show a pattern."""
-    starts = [match[1] for stem in stems if (match := re.match(r"^((?:[A-Za-z]+_)?\d+)", stem))]
-    if len(starts) == len(stems) and len(set(starts)) < len(stems):
-        return (
-            "each picture is taken for its own subject, but numbers repeat in the names: give "
-            r"--subject '(\d+)' if they are those of subjects"
-        )
-    return "each picture is taken for its own subject; use --subject REGEX if names hold them"
 
 
 def _pictures(folder: Path) -> list[Path]:

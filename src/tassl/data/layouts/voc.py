@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import SPLITS, Manifest, SetAside, make_table
 from tassl.errors import UnreadableFile
 
@@ -50,8 +51,7 @@ def read(path: Path) -> Manifest:
         }
         for file in sorted((root / IMAGES).iterdir())
     ]
-    notes = ["no subject ids: each image is taken for its own subject; use --subject REGEX if the "
-             "names hold them"]  # fmt: skip
+    notes = [note_subjects([str(row["file"]) for row in rows])]
     if dropped:
         notes.append(f"{dropped} boxes without an area were dropped")
     return Manifest(path, "voc", make_table(rows), tuple(classes), tuple(notes), tuple(set_aside))

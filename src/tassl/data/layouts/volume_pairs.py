@@ -11,6 +11,7 @@ import json
 import re
 from pathlib import Path
 
+from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import Manifest, SetAside, make_table
 from tassl.data.readers import READERS, read_shape
 from tassl.errors import InputError, UnreadableFile
@@ -65,9 +66,7 @@ def read(path: Path) -> Manifest:
             f"{len(mismatched)} label maps have another shape than their image: "
             f"{'; '.join(mismatched[:3])}. Mend or remove these pairs."
         )
-    notes.append(
-        "each image is taken for its own subject; use --subject REGEX if a subject has several"
-    )
+    notes.append(note_subjects([str(row["file"]) for row in rows]))
     return Manifest(
         path, "volume-pairs", make_table(rows), _classes(path), tuple(notes), tuple(set_aside)
     )

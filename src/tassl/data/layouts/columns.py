@@ -1,0 +1,198 @@
+"""What the columns of a table tell of images: found by the names that people give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tassl.errors import OptionError
+
+NAMES = {
+    "file": ("file", "filename", "file_name", "path", "image", "image_path", "img", "image_id"),
+    "subject": ("subject", "subject_id", "patient", "patient_id", "patientid", "case", "case_id"),
+    "study": ("study", "study_id", "exam", "visit", "accession"),
+    "split": ("split", "fold", "set", "subset", "partition"),
+    "label": ("label", "class", "diagnosis", "target", "dx", "category", "finding"),
+    "masks": ("mask", "mask_path", "segmentation", "seg"),
+    "site": ("site", "scanner", "hospital", "center", "centre", "device"),
+    "spacing": ("spacing", "pixel size(mm)", "pixel_size", "pixel spacing", "pixelspacing"),
+    "value": ("value", "age", "volume", "score"),
+}
+SIDES = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "dev": "val", "test": "test", "testing": "test",
+}  # fmt: skip
+UNIT = re.compile(r"^.*?(?:\s*[(\[]([^)\]]+)[)\]]|_(mm[23]?|cm|ml|kg|g|years))\s*$")
+FEWEST_FINDINGS = 2
+FINDING = {"0", "1", "0.0", "1.0"}
+NUMBER = re.compile(r"\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a table tells.
+
+    Args:
+        columns: Values of the manifest's columns, one per row of the table.
+        sources: Column of the table that each is from.
+        classes: Names of labels or findings.
+        unit: Of the value.
+        notes: What was left aside.
+    """
+
+    columns: dict[str, list]
+    sources: dict[str, str]
+    classes: tuple[str, ...]
+    unit: str
+    notes: tuple[str, ...]
+
+
+def understand(table: pd.DataFrame, path: Path, label: str | None, value: str | None) -> Told:
+    """Find and read the columns that tell something of the images.
+
+    Args:
+        table: One row per image.
+        path: Where it is from, for messages.
+        label: Column of the class; found by its name unless given.
+        value: Column of the number to predict; found by its name or its unit unless given.
+
+    Raises:
+        OptionError: A column given is not there, or several may be meant.
+    """
+    for given in (label, value):
+        if given is not None and given not in table:
+            raise OptionError(f"{path} has no column {given!r}; it has {', '.join(table)}.")
+    columns: dict[str, list] = {}
+    sources: dict[str, str] = {}
+    notes: list[str] = []
+    for kind, read_column in READ.items():
+        if source := find_column(table, kind):
+            values = read_column(table[source])
+            if any(entry not in ("", ()) for entry in values):
+                sources[kind], columns[kind] = source, values
+            else:
+                notes.append(f"column {source!r} is not understood as {kind}")
+    classes: tuple[str, ...] = ()
+    if source := label or _find_label(table, path):
+        columns["label"], classes = _number_classes(table[source])
+        sources["label"] = source
+    unit = ""
+    if source := value or _find_value(table, {*sources.values()}, path):
+        columns["value"], sources["value"] = _numbers(table[source]).tolist(), source
+        match = UNIT.match(source)
+        unit = (match[1] or match[2]) if match else ""
+    if not label and "label" not in columns:
+        found = _find_findings(table, {*sources.values(), find_column(table, "file")})
+        if found:
+            columns["findings"], classes = _read_findings(table[found]), tuple(found)
+            sources["findings"] = ", ".join(found)
+    return Told(columns, sources, classes, unit, tuple(notes))
+
+
+def find_column(table: pd.DataFrame, kind: str) -> str | None:
+    """The column of a kind in `NAMES`, None where there is none."""
+    return next(iter(_find_all(table, kind)), None)
+
+
+def _find_all(table: pd.DataFrame, kind: str) -> list[str]:
+    names = {name.strip().lower(): name for name in table}
+    return [names[name] for name in NAMES[kind] if name in names]
+
+
+def _texts(column: Any) -> list[str]:
+    return [str(entry).strip() for entry in column.fillna("")]
+
+
+def _read_sides(column: Any) -> list[str]:
+    return [SIDES.get(text.lower(), "") for text in _texts(column)]
+
+
+def _read_masks(column: Any) -> list[tuple[str, ...]]:
+    return [(text,) if text else () for text in _texts(column)]
+
+
+def _read_spacings(column: Any) -> list[tuple[float, ...]]:
+    """One number for both axes of a picture, or one for each axis: "0.5 0.5 2"."""
+    found = [tuple(map(float, NUMBER.findall(text))) for text in _texts(column)]
+    sound = [sizes if sizes and min(sizes) > 0 else () for sizes in found]
+    return [sizes * 2 if len(sizes) == 1 else sizes for sizes in sound]
+
+
+READ: dict[str, Callable[[Any], list]] = {
+    "subject": _texts, "study": _texts, "site": _texts, "split": _read_sides,
+    "masks": _read_masks, "spacing": _read_spacings,
+}  # fmt: skip
+
+
+def _number_classes(column: Any) -> tuple[list[int], tuple[str, ...]]:
+    """Class of each row, -1 where missing; numbers are ordered as numbers, names as names."""
+    numbers, texts = _numbers(column), _texts(column)
+    if np.isfinite(numbers).sum() == sum(map(bool, texts)):
+        texts = ["" if np.isnan(number) else f"{number:.10g}" for number in numbers]
+        names = sorted({*texts} - {""}, key=float)
+    else:
+        names = sorted({*texts} - {""})
+    places = {name: k for k, name in enumerate(names)}
+    return [places.get(text, -1) for text in texts], tuple(names)
+
+
+def _numbers(column: Any) -> np.ndarray:
+    """A column as numbers, NaN where it holds none."""
+    return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=float)
+
+
+def _find_label(table: pd.DataFrame, path: Path) -> str | None:
+    """The column of the class; the one with names where another only numbers them.
+
+    Raises:
+        OptionError: Several columns might be it.
+    """
+    found = _find_all(table, "label")
+    groupings = {tuple(pd.factorize(table[name])[0]) for name in found}
+    if len(groupings) > 1:
+        raise OptionError(
+            f"{path} has several columns of classes: {', '.join(found)}. "
+            "Say which is meant with --label COLUMN."
+        )
+    named = [name for name in found if np.isnan(_numbers(table[name])).any()]
+    return next(iter(named or found), None)
+
+
+def _find_value(table: pd.DataFrame, used: set[str], path: Path) -> str | None:
+    """A column with a unit in its name, else one of the usual names.
+
+    Raises:
+        OptionError: Several columns might be it.
+    """
+    units = [
+        name for name in table if UNIT.match(name) and np.isfinite(_numbers(table[name])).any()
+    ]
+    found = [name for name in units or _find_all(table, "value") if name not in used]
+    if len(found) > 1:
+        raise OptionError(
+            f"{path} has several columns of numbers: {', '.join(found)}. "
+            "Say which is to be predicted with --value COLUMN."
+        )
+    return next(iter(found), None)
+
+
+def _find_findings(table: pd.DataFrame, used: set[str | None]) -> list[str]:
+    """Columns of 0 and 1 alone, one per finding; none where there is but one such column."""
+    found = [
+        name
+        for name in table
+        if name not in used and FINDING >= {*_texts(table[name])} - {""} > set()
+    ]
+    return found if len(found) >= FEWEST_FINDINGS else []
+
+
+def _read_findings(table: Any) -> list[tuple[int, ...]]:
+    """Findings of each row, () where one is missing."""
+    numbers = table.apply(pd.to_numeric).to_numpy(float)
+    return [tuple(map(int, row)) if np.isfinite(row).all() else () for row in numbers]

@@ -228,7 +228,10 @@ DATA: dict[str, tuple[Callable[[Path], Path], str]] = {
     "mask of another shape": (make_mismatched, "a.nii (8, 8, 8) with a mask of (8, 8, 9)"),
     "all corrupt": (make_corrupt, "can be read. a/1.png: cannot be read"),
     "2d and 3d": (make_mixed, "mixes images of [2, 3] dimensions"),
-    "subject on both sides": (make_crossing, "Subjects on both sides of the given split: p1."),
+    "subject on both sides": (
+        make_crossing,
+        "given split: p1 (train-00003 in train",
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from tassl.data.layouts import LAYOUTS, index
 from tassl.data.layouts.subjects import note_subjects
-from tassl.data.manifest import write_manifest
+from tassl.data.manifest import Manifest, make_table, write_manifest
 from tassl.data.store import build_store
 from tassl.errors import InputError, LeakError, OptionError, UnknownName
 
@@ -86,7 +87,7 @@ class TestArrays:
         assert manifest.table.findings.tolist() == [(0, 1), (1, 1), (0, 0)]
         assert set(manifest.table.label) == {-1}
         assert manifest.classes == ("0", "1")
-        assert "labels   3 images" in manifest.account()
+        assert "findings 3 images: 0 (1), 1 (2)" in manifest.account()
 
     @pytest.mark.parametrize("shape", [(3, 8, 8, 3), (3, 6, 8, 7)], ids=["rgb", "3d"])
     def test_more_axes(self, tmp_path: Path, shape: tuple[int, ...]):
@@ -94,6 +95,22 @@ class TestArrays:
         assert len(manifest.table) == 3
         assert set(manifest.table.label) == {-1}
         assert manifest.classes == ()
+
+    def test_values(self, tmp_path: Path):
+        values = np.array([1.5, np.nan, 3])
+        manifest = index(save_npz(tmp_path / "a.npz", images=noise(3, 8, 8), values=values))
+        assert np.array_equal(manifest.table.value, values, equal_nan=True)
+
+    def test_large_arrays_are_not_read(self, tmp_path: Path):
+        header = np.lib.format.header_data_from_array_1_0(noise(1, 224, 224))
+        file = tmp_path / "a.npz"
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, shape in (("images", (9000, 2**20, 2**20)), ("labels", (9000,))):
+                with archive.open(f"{name}.npy", "w") as member:
+                    np.lib.format.write_array_header_1_0(member, header | {"shape": shape})
+                    if name == "labels":
+                        member.write(np.zeros(shape, np.uint8).tobytes())
+        assert len(index(file).table) == 9000
 
     def test_negative_labels_are_unknown(self, tmp_path: Path):
         labels = np.array([-1, 0, 1])
@@ -107,6 +124,11 @@ class TestArrays:
             ({"images": noise(3, 8, 8), "labels": np.zeros(2, int)}, "labels has 2 entries"),
             ({"images": noise(3, 8, 8), "labels": np.full((3, 4), 2)}, "one class per image"),
             ({"images": noise(3, 8, 8), "labels": np.zeros(3)}, "whole class numbers"),
+            ({"images": noise(3, 8)}, "images has shape (3, 8); wanted (image, row, column)"),
+            ({"images": np.array(3)}, "images has shape (); wanted"),
+            ({"images": noise(3, 8, 8), "labels": np.array(3)}, "labels has 1 entries"),
+            ({"images": noise(3, 8, 8), "subjects": noise(3, 2)}, "subjects have shape (3, 2)"),
+            ({"images": noise(3, 8, 8), "values": np.array(["a"] * 3)}, "wanted numbers"),
             ({"images": noise(0, 8, 8), "labels": np.zeros(0, int)}, "No usable image"),
             ({"pictures": noise(3, 8, 8)}, "holds ['pictures']; wanted 'images'"),
             ({"images": np.array([None, "a"])}, "cannot be read as npz"),
@@ -548,12 +570,17 @@ class TestTables:
 
     def test_a_manifest_comes_back(self, tmp_path: Path):
         save_voc(tmp_path / "voc")
+        (tmp_path / "voc" / "Annotations" / "b.xml").write_text("<a>")
         first = index(tmp_path / "voc")
+        assert first.set_aside
         write_manifest(first, tmp_path / "m.parquet")
         again = index(tmp_path / "m.parquet")
         pd.testing.assert_frame_equal(again.table, first.table)
         assert (again.root, again.layout) == (first.root.resolve(), "voc")
         assert (again.classes, again.notes) == (first.classes, first.notes)
+        assert again.set_aside == first.set_aside
+        with pytest.raises(OptionError, match="leave out --label and --value"):
+            index(tmp_path / "m.parquet", label="site")
 
 
 class TestSubjects:
@@ -588,7 +615,8 @@ class TestSubjects:
         save_png(folder / "test/a/p2_9.png")
         with pytest.raises(LeakError) as caught:
             index(folder, subject=r"/(p\d+)_")
-        assert "Subjects on both sides of the given split: p2." in str(caught.value)
+        assert "given split: p2 (train/b/p2_1 in train, test/a/p2_9 in test)." in str(caught.value)
+        assert "give the same command with --own-splits" in str(caught.value)
         manifest = index(folder, subject=r"/(p\d+)_", own_splits=True)
         assert set(manifest.table.split) == {""}
 
@@ -618,6 +646,31 @@ class TestPaths:
         for path in (tmp_path, tmp_path / "notes.txt"):
             with pytest.raises(InputError, match=f"does not lie as layout '{layout}' wants"):
                 index(path, layout=layout)
+
+
+class TestAccount:
+    def test_tells_of_every_kind(self, tmp_path: Path):
+        rows = [
+            {"subject": "p", "label": 0, "value": 1.5, "masks": ("m",), "split": "train"},
+            {"subject": "p", "label": 1, "value": 2.25, "boxes": (0, 1, 1, 2, 2), "site": "x"},
+            {"subject": "q", "label": 1, "parts": ("a", "b"), "spacing": (0.5, 2.0)},
+        ]
+        table = make_table([{"id": str(k), "file": str(k)} | row for k, row in enumerate(rows)])
+        note = "a note"
+        manifest = Manifest(tmp_path, "table", table, ("cat", "dog"), (note,), unit="mm")
+        assert manifest.account().splitlines() == [
+            "layout   table",
+            "images   3 of 2 subjects, 1 of them with several",
+            "labels   3 images: cat (1), dog (2)",
+            "values   2 images, 1.5 to 2.25 mm",
+            "masks    1 images",
+            "boxes    1 images, 1 boxes: cat (1), dog (0)",
+            "files    2 to 2 an image",
+            "spacing  0.5 to 2 mm",
+            "sites    1, 1 images",
+            "splits   train 1",
+            "note     a note",
+        ]
 
 
 class TestRealSets:

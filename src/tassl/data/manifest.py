@@ -26,7 +26,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +43,8 @@ BLANK: dict[str, object] = {
 }  # fmt: skip
 COLUMNS = ("id", "file", "subject", *BLANK)
 SPLITS = ("train", "val", "test")
+NAMED = 5
+BOX = 5  # numbers of one box in 2D
 
 
 @dataclass(frozen=True)
@@ -80,34 +83,64 @@ class Manifest:
     def account(self) -> str:
         """Say in a few lines how the data were understood."""
         table = self.table
-        split = table.split.value_counts().to_dict()
-        given = ", ".join(f"{name} {split[name]}" for name in SPLITS if name in split)
-        labelled = np.sum((table.label >= 0) | table.findings.map(bool))
+        repeated = int((table.subject.value_counts() > 1).sum())
+        several = f", {repeated} of them with several" if repeated else ""
         lines = [
             f"layout   {self.layout}",
-            f"images   {len(table)} of {table.subject.nunique()} subjects",
-            f"labels   {labelled} images, classes: {', '.join(self.classes) or 'none'}",
-            f"masks    {table.masks.map(bool).sum()} images"
-            + (", single objects" if self.instances else ""),
-            f"boxes    {table.boxes.notna().sum()} images, {self._count_boxes()} boxes",
-            f"values   {self._describe_values()}",
-            f"splits   {given or 'none given: tassl draws its own, by subject'}",
+            f"images   {len(table)} of {table.subject.nunique()} subjects{several}",
+            *(f"{name:<8} {told}" for name, told in self._tell() if told),
         ]
         lines += [f"note     {note}" for note in self.notes]
         lines += [f"set aside  {item.file}: {item.reason}" for item in self.set_aside]
         return "\n".join(lines)
 
-    def _count_boxes(self) -> int:
-        if self.table.empty:
-            return 0
-        sizes = self.table.boxes.map(lambda boxes: len(boxes) if boxes is not None else 0)
-        return int(sizes.sum()) // 5  # volumes have seven numbers a box, but no layout of theirs
+    def _tell(self) -> Iterator[tuple[str, str]]:
+        """What is known of the images, kind by kind; "" where nothing is."""
+        table = self.table
+        counts = table.label[table.label >= 0].value_counts()
+        named = self._count_classes(counts.to_dict())
+        yield "labels", f"{counts.sum()} images: {named}" if len(counts) else ""
+        found = [row for row in table.findings if len(row)]
+        sums = self._count_classes(dict(enumerate(np.sum(found, axis=0)))) if found else ""
+        yield "findings", f"{len(found)} images: {sums}" if found else ""
+        values = table.value.dropna()
+        yield "values", f"{len(values)} images, {_range(values, self.unit)}" if len(values) else ""
+        masks = int(table.masks.map(len).gt(0).sum())
+        kind = ", single objects" if self.instances else ""
+        is_labelled = bool(found) or len(counts) > 0
+        names = f": {', '.join(self.classes)}" if self.classes and not is_labelled else ""
+        yield "masks", f"{masks} images{names}{kind}" if masks else ""
+        known = table.boxes[table.boxes.notna()]
+        boxes = Counter(int(c) for row in known for c in row[::BOX])  # layouts of 2D alone so far
+        yield (
+            "boxes",
+            (
+                f"{len(known)} images, {boxes.total()} boxes: {self._count_classes(boxes)}"
+                if len(known)
+                else ""
+            ),
+        )
+        parts = table.parts.map(len)
+        yield "files", _range(parts[parts > 0], "an image")
+        sizes = [float(size) for row in table.spacing for size in row]
+        yield "spacing", _range(pd.Series(sizes), "mm")
+        sites = table.site[table.site != ""]
+        yield "sites", f"{sites.nunique()}, {len(sites)} images" if len(sites) else ""
+        split = table.split.value_counts()
+        given = ", ".join(f"{name} {split[name]}" for name in SPLITS if name in split)
+        yield "splits", given or "none given: tassl draws its own, by subject"
 
-    def _describe_values(self) -> str:
-        known = self.table.value.dropna()
-        if known.empty:
-            return "none"
-        return f"{len(known)} images, {known.min():g} to {known.max():g} {self.unit}".strip()
+    def _count_classes(self, counts: Mapping[int, int]) -> str:
+        """Each class by name with its count, as "benign (44), malignant (45)"."""
+        names = self.classes or tuple(str(k) for k in range(max(counts, default=-1) + 1))
+        return ", ".join(f"{name} ({counts.get(k, 0)})" for k, name in enumerate(names))
+
+
+def _range(numbers: pd.Series, unit: str) -> str:
+    """The bounds of what is known, "" where nothing is."""
+    if numbers.empty:
+        return ""
+    return f"{numbers.min():.4g} to {numbers.max():.4g} {unit}".strip()
 
 
 def make_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
@@ -116,7 +149,12 @@ def make_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
 
 
 def write_manifest(manifest: Manifest, file: Path) -> None:
-    """Write the table as parquet, with what else the manifest holds in its metadata."""
+    """Write the table as parquet; `tassl run FILE` reads it again.
+
+    Tuples become lists. The schema's metadata hold as JSON, in the `attributes` of the key
+    `PANDAS_ATTRS`: root, layout, classes, notes, unit, instances and set_aside, pairs of file and
+    reason.
+    """
     table = manifest.table.copy()
     table.attrs = {
         "root": str(manifest.root.resolve()),
@@ -125,6 +163,7 @@ def write_manifest(manifest: Manifest, file: Path) -> None:
         "notes": list(manifest.notes),
         "unit": manifest.unit,
         "instances": manifest.instances,
+        "set_aside": [[item.file, item.reason] for item in manifest.set_aside],
     }
     write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
 
@@ -173,11 +212,18 @@ def check_manifest(manifest: Manifest) -> Manifest:
     if not table.id.is_unique:
         raise InputError(f"The image id {table.id[table.id.duplicated()].iloc[0]!r} stands twice.")
     sides = table[table.split != ""].groupby("subject").split.nunique()
-    crossing = sorted(sides.index[sides > 1])
-    if crossing:
-        more = f" and {len(crossing) - 10} more" if len(crossing) > 10 else ""
+    if crossing := sorted(sides.index[sides > 1]):
+        more = f" and {len(crossing) - NAMED} more" if len(crossing) > NAMED else ""
+        told = "; ".join(_say_sides(table, subject) for subject in crossing[:NAMED])
         raise LeakError(
-            f"Subjects on both sides of the given split: {', '.join(crossing[:10])}{more}. "
-            "Move each to one side, or use --own-splits to split anew by subject."
+            f"Subjects on both sides of the given split: {told}{more}. Move each to one side, or "
+            "give the same command with --own-splits to split anew by subject."
         )
     return manifest
+
+
+def _say_sides(table: pd.DataFrame, subject: str) -> str:
+    """A subject with one image of each side: "p1 (a/1.png in train, b/2.png in test)"."""
+    own = table[(table.subject == subject) & (table.split != "")]
+    images = dict(zip(own.split, own.id, strict=True))
+    return f"{subject} ({', '.join(f'{name} in {side}' for side, name in images.items())})"

@@ -1,7 +1,8 @@
 """One npz file of arrays: MedMNIST (`train_images`, `train_labels`, ...) or flat (`images`, ...).
 
-Beside images and labels, `subjects`, `sites` and `masks` are understood, with or without the
-prefix of a split. Source of the MedMNIST form: Yang et al., Sci Data 2023, arXiv:2110.14795.
+Beside images and labels, `values` (numbers to predict), `subjects`, `sites` and `masks` are
+understood, with or without the prefix of a split. Of images and masks only the headers are read.
+Source of the MedMNIST form: Yang et al., Sci Data 2023, arXiv:2110.14795.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tassl.data.layouts.subjects import NO_SUBJECTS
 from tassl.data.manifest import SPLITS, Manifest, make_table
 from tassl.errors import InputError
 
-PARTS = ("images", "labels", "subjects", "sites", "masks")
+LARGE = ("images", "masks")
+SMALL = ("labels", "values", "subjects", "sites")
 DAMAGES = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError, TypeError)
 WANTED = "one npz file"
 
@@ -32,15 +35,16 @@ def read(path: Path) -> Manifest:
         InputError: The file is damaged, holds no images, or its arrays disagree in length.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = set(archive.files)
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
             prefixes = [f"{split}_" for split in SPLITS if f"{split}_images" in names]
             if not prefixes and "images" in names:
                 prefixes = [""]
             groups = [
-                {part: archive[prefix + part] for part in PARTS if prefix + part in names}
+                {part: _read_part(archive, prefix, part)
+                 for part in (*LARGE, *SMALL) if prefix + part in names}
                 for prefix in prefixes
-            ]
+            ]  # fmt: skip
     except DAMAGES as error:
         raise InputError(
             f"{path} cannot be read as npz ({error or type(error).__name__}): the file may be "
@@ -64,18 +68,38 @@ def read(path: Path) -> Manifest:
     notes = []
     if not any("subjects" in parts for parts in groups):
         notes.append(
-            "no subject ids: each image is taken for its own subject, so several images of one "
-            "patient may stand on both sides of a split"
+            f"{NO_SUBJECTS}, so several images of one patient may stand on both sides of a split"
         )
     return Manifest(path.parent, "arrays", table, tuple(map(str, values)), tuple(notes))
 
 
+def _read_part(archive: zipfile.ZipFile, prefix: str, part: str) -> np.ndarray:
+    """A small array whole; of a large one what its header says, as an array that holds nothing."""
+    with archive.open(f"{prefix}{part}.npy") as member:
+        if part in SMALL:
+            return np.lib.format.read_array(member, allow_pickle=False)
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else (
+            np.lib.format.read_array_header_2_0
+        )  # fmt: skip
+        shape, _, dtype = read(member)
+        if dtype.hasobject:
+            raise ValueError("objects where numbers are wanted")
+        return np.broadcast_to(np.zeros((), dtype), shape)
+
+
 def _rows(path: Path, prefix: str, parts: dict[str, np.ndarray]) -> list[dict[str, object]]:
-    count = len(parts["images"])
+    shape = parts["images"].shape
+    if len(shape) not in (3, 4, 5):
+        raise InputError(
+            f"{path}: {prefix}images has shape {shape}; wanted (image, row, column), or a further "
+            "axis for colours or depth."
+        )
+    count = shape[0]
     for name, values in parts.items():
-        if len(values) != count:
+        if values.shape[:1] != (count,):
             raise InputError(
-                f"{path}: {prefix}{name} has {len(values)} entries, {prefix}images {count}. "
+                f"{path}: {prefix}{name} has {values.size} entries, {prefix}images {count}. "
                 "Wanted one per image."
             )
     findings = _findings(parts.get("labels"))
@@ -85,8 +109,11 @@ def _rows(path: Path, prefix: str, parts: dict[str, np.ndarray]) -> list[dict[st
         labels = np.full(count, -1)
     split = prefix.rstrip("_")
     ids = [f"{split or 'image'}-{k:05d}" for k in range(count)]
-    subjects = parts.get("subjects", np.array(ids))
-    sites = parts.get("sites", np.full(count, ""))
+    subjects = _flat(path, "subjects", parts.get("subjects", np.array(ids)))
+    sites = _flat(path, "sites", parts.get("sites", np.full(count, "")))
+    values = _flat(path, "values", parts.get("values", np.full(count, np.nan)))
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{path}: values are {values.dtype}; wanted numbers.")
     return [
         {
             "id": ids[k],
@@ -97,6 +124,7 @@ def _rows(path: Path, prefix: str, parts: dict[str, np.ndarray]) -> list[dict[st
             "split": split,
             "label": int(labels[k]),
             "findings": tuple(findings[k].tolist()) if findings is not None else (),
+            "value": float(values[k]),
             "masks": (f"{prefix}masks",) if "masks" in parts else (),
             "site": str(sites[k]),
         }
@@ -118,5 +146,14 @@ def _labels(path: Path, labels: np.ndarray) -> np.ndarray:
             "each of several findings."
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"{path}: labels are {labels.dtype}; wanted whole class numbers from 0.")
+        raise InputError(
+            f"{path}: labels are {labels.dtype}; wanted whole class numbers from 0. "
+            "Name the array 'values' if they are numbers to predict."
+        )
     return labels.reshape(-1)
+
+
+def _flat(path: Path, name: str, entries: np.ndarray) -> np.ndarray:
+    if np.prod(entries.shape[1:]) != 1:
+        raise InputError(f"{path}: {name} have shape {entries.shape}; wanted one per image.")
+    return entries.reshape(-1)

@@ -170,10 +170,9 @@ def _find_value(table: pd.DataFrame, used: set[str], path: Path) -> str | None:
     Raises:
         OptionError: Several columns might be it.
     """
-    units = [
-        name for name in table if UNIT.match(name) and np.isfinite(_numbers(table[name])).any()
-    ]
-    found = [name for name in units or _find_all(table, "value") if name not in used]
+    free = [name for name in table if name not in used and np.isfinite(_numbers(table[name])).any()]
+    usual = [name for name in _find_all(table, "value") if name in free]
+    found = [name for name in free if UNIT.match(name)] or usual
     if len(found) > 1:
         raise OptionError(
             f"{path} has several columns of numbers: {', '.join(found)}. "

@@ -52,7 +52,7 @@ def read(path: Path, *, label: str | None = None, value: str | None = None) -> M
         )
     places = table[column].fillna("").astype(str).str.strip()
     here = np.array([bool(place) and (path.parent / place).is_file() for place in places])
-    told = understand(table[here], path, label, value)
+    told = understand(table.iloc[np.flatnonzero(here)], path, label, value)
     rows: list[dict[str, object]] = [
         {"id": place, "file": place, "subject": place}
         | {name: values[k] for name, values in told.columns.items() if values[k] != ""}
@@ -174,6 +174,7 @@ def _read_manifest(path: Path, table: pd.DataFrame) -> Manifest:
         table,
         tuple(facts.get("classes", ())),
         tuple(facts.get("notes", ())),
+        tuple(SetAside(*pair) for pair in facts.get("set_aside", ())),
         unit=facts.get("unit", ""),
         instances=bool(facts.get("instances", False)),
     )

@@ -295,8 +295,11 @@ class TestClassFolders:
     def test_other_files_and_folders_are_passed_over(self, tmp_path: Path):
         save_png(tmp_path / "a/1.png")
         (tmp_path / "a" / "notes.txt").write_text("x")
+        (tmp_path / "a" / "._1.png").write_bytes(b"junk of another file system")
         (tmp_path / "empty").mkdir()
-        assert index(tmp_path).classes == ("a",)
+        manifest = index(tmp_path)
+        assert manifest.classes == ("a",)
+        assert manifest.table.id.tolist() == ["a/1"]
 
 
 class TestMaskedPictures:
@@ -579,6 +582,8 @@ class TestTables:
         assert (again.root, again.layout) == (first.root.resolve(), "voc")
         assert (again.classes, again.notes) == (first.classes, first.notes)
         assert again.set_aside == first.set_aside
+        store = build_store(again, lambda pixels: pixels, tmp_path / "store")
+        assert store.table.id.tolist() == ["a", "b"]
         with pytest.raises(OptionError, match="leave out --label and --value"):
             index(tmp_path / "m.parquet", label="site")
 
@@ -699,6 +704,15 @@ class TestRealSets:
         assert manifest.unit == "mm"
         assert manifest.table.value.between(40, 350).all()
         assert manifest.table.spacing.map(len).eq(2).all()
+
+    def test_hippocampus_volumes(self, real: Callable[[str], Path]):
+        root = real("hippocampus")
+        with pytest.raises(OptionError, match="--value COLUMN"):
+            index(root, csv=root / "volumes.csv")
+        manifest = index(root, csv=root / "volumes.csv", value="hippocampus_mm3")
+        assert manifest.unit == "mm3"
+        assert manifest.table.value.notna().sum() == 260
+        assert manifest.table.subject.nunique() == 260
 
     def test_bccd(self, real: Callable[[str], Path]):
         manifest = index(real("bccd"))

@@ -34,7 +34,7 @@ def _names(registry: dict[str, Any]) -> str:
 
 
 Data = Annotated[
-    str, typer.Argument(help="npz file, folder of NIfTI pairs or folder per class, or its address.")
+    str, typer.Argument(help="File or folder of images, table or manifest; or its address.")
 ]
 Modality = Annotated[str, typer.Option(help=f"One of: {_names(MODALITIES)}.")]
 Task = Annotated[str, typer.Option(help=f"One of: {_names(HEADS)}.")]

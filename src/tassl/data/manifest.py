@@ -145,7 +145,8 @@ def _range(numbers: pd.Series, unit: str) -> str:
 
 def make_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     """Build the table from rows that may leave out what they do not know."""
-    return pd.DataFrame([BLANK | row for row in rows], columns=list(COLUMNS))
+    columns = {name: [row.get(name, BLANK.get(name)) for row in rows] for name in COLUMNS}
+    return pd.DataFrame(columns)
 
 
 def write_manifest(manifest: Manifest, file: Path) -> None:

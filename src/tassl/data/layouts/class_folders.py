@@ -6,6 +6,7 @@ masks of that image (`_mask_1`) are united with it.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -24,29 +25,32 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path) -> Manifest:
     """Read the manifest of a folder per class."""
-    folders = [(split, folder) for split, folder in _class_folders(path) if _pictures(folder)]
-    classes = sorted({folder.name for _, folder in folders})
-    rows = []
-    for split, folder in folders:
-        stems = {file.stem for file in _pictures(folder)}
+    found = [(split, folder, _pictures(folder)) for split, folder in _class_folders(path)]
+    classes = sorted({folder.name for _, folder, files in found if files})
+    rows: list[dict[str, object]] = []
+    for split, folder, files in found:
+        place = folder.relative_to(path).as_posix()
+        stems = {Path(name).stem for name in files}
         masks: dict[str, list[str]] = {}
-        for file in _pictures(folder):
-            if (image := MASK.sub("", file.stem)) != file.stem and image in stems:
-                masks.setdefault(image, []).append(str(file.relative_to(path)))
-        for file in _pictures(folder):
-            if MASK.sub("", file.stem) != file.stem and MASK.sub("", file.stem) in stems:
-                continue
-            name = file.relative_to(path)
-            rows.append(
-                {
-                    "id": str(name.with_suffix("")),
-                    "file": str(name),
-                    "subject": str(name.with_suffix("")),
-                    "split": split,
-                    "label": classes.index(folder.name),
-                    "masks": tuple(masks.get(file.stem, ())),
-                }
-            )
+        images = []
+        for name in files:
+            stem = Path(name).stem
+            image = MASK.sub("", stem)
+            if image != stem and image in stems:
+                masks.setdefault(image, []).append(f"{place}/{name}")
+            else:
+                images.append((stem, name))
+        rows += [
+            {
+                "id": f"{place}/{stem}",
+                "file": f"{place}/{name}",
+                "subject": f"{place}/{stem}",
+                "split": split,
+                "label": classes.index(folder.name),
+                "masks": tuple(masks.get(stem, ())),
+            }
+            for stem, name in images
+        ]
     notes = (note_subjects([str(row["file"]) for row in rows]),)
     return Manifest(path, "class-folders", make_table(rows), tuple(classes), notes)
 
@@ -62,5 +66,7 @@ def _subfolders(path: Path) -> list[Path]:
     return sorted(folder for folder in path.iterdir() if folder.is_dir())
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS)
+def _pictures(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name[0] != "."]
+    return sorted(name for name in names if Path(name).suffix.lower() in ENDINGS)

@@ -117,4 +117,6 @@ def _number_objects(masks: list[Path]) -> bool:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.name.lower().endswith(ENDINGS))
+    return sorted(
+        f for f in folder.iterdir() if f.name.lower().endswith(ENDINGS) and f.name[0] != "."
+    )

@@ -334,6 +334,33 @@ class TestRunFolders:
         assert tassl(*study(data, out)).refusal() == halted
         assert not (out / "store.new").exists()
 
+    def test_changed_table_is_seen(self, tassl: Command, tmp_path: Path, halted: str):
+        for k in range(40):
+            place = tmp_path / "data" / "x" / f"{k}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise(16, 16)).save(place)
+        table, out = tmp_path / "t.csv", tmp_path / "out"
+        options = ("--csv", table, "--layout", "class-folders")
+        for turn in (0, 1):
+            labels = [(k + turn) % 2 for k in range(40)]
+            rows = "".join(f"{k}.png,{label}\n" for k, label in enumerate(labels))
+            table.write_text(f"file,label\n{rows}")
+            ending = tassl(*study(tmp_path / "data", out, *options))
+            assert ending.refusal() == halted
+            stored = pd.read_parquet(out / "store/table.parquet").set_index("id").label
+            assert [stored[f"x/{k}"] for k in range(40)] == labels
+
+    def test_mask_that_a_table_invents(self, tassl: Command, tmp_path: Path, halted: str):
+        pictures = tmp_path / "data" / "x"
+        pictures.mkdir(parents=True)
+        for k in range(40):
+            Image.fromarray(noise(16, 16)).save(pictures / f"{k}.png")
+        rows = "".join(f"x/{k}.png,{k % 2},{'gone.png' if k == 7 else ''}\n" for k in range(40))
+        (tmp_path / "data" / "t.csv").write_text(f"file,label,mask\n{rows}")
+        ending = tassl(*study(tmp_path / "data" / "t.csv", tmp_path / "out"))
+        assert ending.refusal() == halted
+        assert "set aside x/7.png: cannot be read" in ending.out
+
     def test_changed_data_are_refused_once_trained(self, tassl: Command, data, tmp_path, halted):
         out = tmp_path / "out"
         assert tassl(*study(data, out)).refusal() == halted

@@ -170,16 +170,17 @@ def open_store(folder: Path) -> Store:
 
 
 def trace_files(manifest: Manifest) -> str:
-    """Hash of names, sizes and times of a manifest's files: tells whether to look at them anew."""
+    """Hash of a manifest and its files' sizes and times: tells whether to look at them anew."""
     root, table = manifest.root, manifest.table
     named = {*table.file, *chain.from_iterable(table.parts)}
     named.update(chain.from_iterable(table.masks[table.array == ""]))
     marks = [
         (name, stat.st_size, stat.st_mtime_ns)
         for name in sorted(named)
-        if (stat := (root / name).stat())
+        if (root / name).exists() and (stat := (root / name).stat())
     ]
-    return hashlib.sha256(repr(marks).encode()).hexdigest()[:16]
+    told = table.to_csv(index=False)  # labels of a table do not show in the files
+    return hashlib.sha256(f"{marks}{told}".encode()).hexdigest()[:16]
 
 
 def _rows(table: pd.DataFrame) -> Iterator[tuple[int, Any]]:
@@ -309,6 +310,6 @@ def _hash(pixels: np.ndarray) -> str:
 
 
 def _hash_table(table: pd.DataFrame, traces: list[str]) -> str:
-    kept = table[["id", "subject", "split", "label", "digest"]]
+    kept = table[["id", "subject", "split", "label", "findings", "value", "boxes", "digest"]]
     rows = zip(*(kept[name] for name in kept), traces, strict=True)
     return hashlib.sha256(repr(list(rows)).encode()).hexdigest()[:16]

@@ -670,7 +670,7 @@ class TestAccount:
             "values   2 images, 1.5 to 2.25 mm",
             "masks    1 images",
             "boxes    1 images, 1 boxes: cat (1), dog (0)",
-            "files    2 to 2 an image",
+            "files    2 an image",
             "spacing  0.5 to 2 mm",
             "sites    1, 1 images",
             "splits   train 1",

@@ -112,14 +112,9 @@ class Manifest:
         yield "masks", f"{masks} images{names}{kind}" if masks else ""
         known = table.boxes[table.boxes.notna()]
         boxes = Counter(int(c) for row in known for c in row[::BOX])  # layouts of 2D alone so far
-        yield (
-            "boxes",
-            (
-                f"{len(known)} images, {boxes.total()} boxes: {self._count_classes(boxes)}"
-                if len(known)
-                else ""
-            ),
-        )
+        named = self._count_classes(boxes)
+        told = f"{len(known)} images, {boxes.total()} boxes: {named}" if len(known) else ""
+        yield "boxes", told
         parts = table.parts.map(len)
         yield "files", _range(parts[parts > 0], "an image")
         sizes = [float(size) for row in table.spacing for size in row]
@@ -140,7 +135,8 @@ def _range(numbers: pd.Series, unit: str) -> str:
     """The bounds of what is known, "" where nothing is."""
     if numbers.empty:
         return ""
-    return f"{numbers.min():.4g} to {numbers.max():.4g} {unit}".strip()
+    low, high = f"{numbers.min():.4g}", f"{numbers.max():.4g}"
+    return f"{low} {unit}".strip() if low == high else f"{low} to {high} {unit}".strip()
 
 
 def make_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
@@ -152,9 +148,8 @@ def make_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
 def write_manifest(manifest: Manifest, file: Path) -> None:
     """Write the table as parquet; `tassl run FILE` reads it again.
 
-    Tuples become lists. The schema's metadata hold as JSON, in the `attributes` of the key
-    `PANDAS_ATTRS`: root, layout, classes, notes, unit, instances and set_aside, pairs of file and
-    reason.
+    Tuples become lists. The key `PANDAS_ATTRS` of the schema's metadata holds as JSON: root,
+    layout, classes, notes, unit, instances and set_aside, pairs of file and reason.
     """
     table = manifest.table.copy()
     table.attrs = {

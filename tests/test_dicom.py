@@ -334,7 +334,6 @@ class TestPrivacy:
         manifest = index(source)
         (row,) = manifest.table.itertuples()
         picture = read_parts([source / part for part in row.parts])
-        monkeypatch.setattr("tassl.data.store._read_row", lambda root, row: (picture, None))
         store = build_store(manifest, lambda pixels: pixels, out / "store")
         seen = [
             repr(header), repr(picture.facts), *picture.notes, manifest.account(),

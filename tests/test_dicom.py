@@ -321,7 +321,7 @@ class TestSeries:
 
 
 class TestPrivacy:
-    def test_nothing_planted_comes_along(self, tmp_path: Path, capfd, monkeypatch):
+    def test_nothing_planted_comes_along(self, tmp_path: Path, capfd):
         source, out = tmp_path / "in", tmp_path / "out"
         source.mkdir()
         files = save_sphere(source, np.arange(-30, 31, 6.0))

@@ -105,7 +105,7 @@ def fit_boxes(
     corners = fit_points(table[:, 1:].reshape(-1, dims), space, spacing, grid)
     corners = corners.clip(0, grid.shape).reshape(len(table), 2, dims)
     inside = (corners[:, 1] > corners[:, 0]).all(1)
-    moved = np.column_stack([table[:, 0], corners.reshape(len(table), -1)])[inside]
+    moved = np.column_stack([table[:, 0], corners.reshape(len(table), 2 * dims)])[inside]
     return tuple(moved.ravel().tolist())
 
 

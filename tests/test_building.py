@@ -110,7 +110,8 @@ class TestShards:
             return [os.getpid() for _ in items]
 
         assert set(map_shards(where, range(100), tmp_path / "short")) == {os.getpid()}
-        monkeypatch.setattr(shards, "ALONE", 0)
+        monkeypatch.setattr(shards, "TRIED", 0)
+        monkeypatch.setattr(shards, "WORTH", 0)
         assert len(set(map_shards(where, range(100), tmp_path / "long"))) > 1
 
 

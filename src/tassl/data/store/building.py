@@ -57,7 +57,7 @@ def build_store(
         steps: The modality and what `prepare` does, in words: part of the signature.
         longest: Most pixels along a side; 128 in 2D and 64 in 3D unless given.
         cache: Folder of stores that are shared between runs.
-        workers: Processes; all cores, once it has taken some seconds, unless given.
+        workers: Processes; all cores, where that pays, unless given.
         on_image: Called after each image in each of the two passes, for a progress bar.
 
     Raises:

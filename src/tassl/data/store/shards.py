@@ -12,7 +12,8 @@ from tassl.data.files import write_json
 
 Task = Callable[[Sequence[Any]], list[Any]]
 MOST_ROWS, FEWEST_SHARDS = 64, 64
-ALONE = 2.0  # seconds of work before other processes are asked: what it takes to start them
+TRIED = 1.0  # seconds of work that say how much is left
+WORTH = 6.0  # seconds that must be left for others to be asked: to start them takes two to three
 
 
 def map_shards(
@@ -32,7 +33,7 @@ def map_shards(
         task: Gets some of the items; gives for each what JSON can hold.
         items: All of them; the same ones in a second try.
         folder: Where answers are kept between tries.
-        workers: Processes; all cores, once it has taken some seconds, unless given.
+        workers: Processes; all cores, where that pays, unless given.
         on_item: Called for each item that is done.
 
     Returns:
@@ -49,11 +50,13 @@ def map_shards(
 
     for file in shards.keys() - set(waiting):
         tick(file)
-    began = time.monotonic()
+    began, total = time.monotonic(), len(waiting)
     while waiting and workers in (None, 1):
         file = waiting.pop(0)
         tick(_work(task, shards[file], file))
-        if workers is None and time.monotonic() - began > ALONE:
+        spent = time.monotonic() - began
+        left = spent / (total - len(waiting)) * len(waiting)
+        if workers is None and spent > TRIED and left > WORTH:
             break
     if waiting:
         _share(task, [(shards[file], file) for file in waiting], workers or -1, tick)

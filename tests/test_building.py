@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -300,6 +301,19 @@ class TestDisk:
         proposed = int(str(caught.value).partition("--size ")[2].partition(",")[0])
         assert 8 <= proposed <= 16
         assert build_store(index(pictures), share, tmp_path / "s", longest=proposed)
+
+    def test_full_in_spite_of_that(
+        self, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A quota, or someone who was faster: found when the space is taken."""
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+        monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+        with pytest.raises(RunFolderError, match="free space or choose another --out"):
+            build_store(index(pictures), share, tmp_path / "s")
+        assert not list(tmp_path.glob("s*"))
 
     def test_large_need_is_noted(self):
         plan = writing.Plan(Path(), keep, False, 100_000, 3, Grid((128, 128), None), "uint8", ())

@@ -24,7 +24,7 @@ class Normalisation:
 
 def measure_normalisation(store: Store, rows: np.ndarray) -> Normalisation:
     """Measure mean and deviation on at most 1,000 evenly chosen rows, one at a time."""
-    chosen = np.sort(rows)[:: -(-len(rows) // MOST_IMAGES_FOR_STATISTICS)]
+    chosen = np.sort(rows)[:: max(1, -(-len(rows) // MOST_IMAGES_FOR_STATISTICS))]
     means, squares = np.zeros((2, len(chosen), store.channels))
     for k, row in enumerate(chosen):
         pixels = store.images[row].reshape(store.channels, -1) * np.float64(store.scale)

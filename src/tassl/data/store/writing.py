@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -18,6 +20,7 @@ from tassl.errors import RunFolderError
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 IMAGES, MASKS = "images.npy", "masks.npy"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 SPARED = 0.9  # share of the free space that a proposed size may fill
 
 
@@ -55,12 +58,12 @@ class Plan:
         return {IMAGES: (self.dtype, images)} | ({MASKS: ("uint8", masks)} if self.values else {})
 
     @property
-    def need(self) -> int:
-        """Bytes that the arrays take."""
-        return sum(
-            np.dtype(kind).itemsize * int(np.prod(shape, dtype=np.int64))
-            for kind, shape in self.arrays.values()
-        )
+    def needs(self) -> dict[str, int]:
+        """Bytes that each array takes."""
+        return {
+            name: np.dtype(kind).itemsize * math.prod(shape)
+            for name, (kind, shape) in self.arrays.items()
+        }
 
 
 def make_arrays(plan: Plan, folder: Path) -> None:
@@ -71,19 +74,20 @@ def make_arrays(plan: Plan, folder: Path) -> None:
     """
     folder.mkdir(exist_ok=True)
     missing = [name for name in plan.arrays if not (folder / name).exists()]
-    if missing and plan.need > (free := shutil.disk_usage(folder).free):
-        fitting = (free * SPARED / plan.need) ** (1 / len(plan.grid.shape))
-        raise RunFolderError(
-            f"The prepared images need {_say_size(plan.need)}, {_say_size(free)} are free in "
-            f"{folder.parents[1]}: give --size {max(1, int(max(plan.grid.shape) * fitting))}, "
-            "free space or choose another --out."
-        )
+    need, free = sum(plan.needs[name] for name in missing), shutil.disk_usage(folder).free
+    if need > free:
+        raise _say_full(plan, folder, need, free)
     for name in missing:
         kind, shape = plan.arrays[name]
         draft = folder / f"{name}.part"
         array = np.lib.format.open_memmap(draft, "w+", dtype=kind, shape=shape)
         del array
-        _reserve(draft)
+        try:
+            _reserve(draft)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise _say_full(plan, folder, need, free) from None
         os.replace(draft, folder / name)
 
 
@@ -108,9 +112,8 @@ def takes_bytes(plan: Plan, row: Row) -> bool:
 
 def note_need(plan: Plan) -> list[str]:
     """Say what a large store takes."""
-    if plan.need < 1e9:
-        return []
-    return [f"the prepared images take {_say_size(plan.need)} of disk"]
+    need = sum(plan.needs.values())
+    return [f"the prepared images take {_say_size(need)} of disk"] if need >= 1e9 else []
 
 
 def _write_row(plan: Plan, arrays: dict[str, np.ndarray], k: int, row: Row) -> dict[str, Any]:
@@ -145,6 +148,15 @@ def _reserve(file: Path) -> None:
         return
     with file.open("r+b") as opened:
         os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+
+
+def _say_full(plan: Plan, folder: Path, need: int, free: int) -> RunFolderError:
+    fitting = (free * SPARED / need) ** (1 / len(plan.grid.shape))
+    return RunFolderError(
+        f"The prepared images need {_say_size(need)}, {_say_size(free)} are free in "
+        f"{folder.parents[1]}: give --size {max(1, int(max(plan.grid.shape) * min(fitting, 1)))}, "
+        "free space or choose another --out."
+    )
 
 
 def _say_size(size: float) -> str:

@@ -399,7 +399,7 @@ class TestRows:
         assert unite([high, low]).tolist() == [[1, 1, 2]]
 
     def test_spacing_of_the_table(self, tmp_path: Path):
-        """Pixels of 1 and of 2 mm: the second image is twice as large, and so is its mask."""
+        """Pixels of 1 and of 1.5 mm: the second image is larger by half, and so is its mask."""
         spot = np.zeros((8, 8), np.uint8)
         spot[2:6, 2:6] = 200
         rows = [
@@ -408,15 +408,15 @@ class TestRows:
                 "masks": (save(tmp_path / f"d/{name}_m.png", spot // 200),),
                 "spacing": (mm, mm),
             }
-            for name, mm in (("a", 1.0), ("b", 2.0), ("c", 1.0))
+            for name, mm in (("a", 1.0), ("b", 1.5), ("c", 1.0))
         ]
         store = build_store(manifest_of(tmp_path / "d", *rows), share, tmp_path / "s")
-        assert store.grid == Grid((16, 16), (1.0, 1.0))
+        assert store.grid == Grid((12, 12), (1.0, 1.0))
         assert store.masks is not None
-        assert store.masks.sum((1, 2)).tolist() == [16, 64, 16]
+        assert store.masks.sum((1, 2)).tolist() == [16, 36, 16]
         bright = (store.images[:, 0] > 100).sum((1, 2))
-        assert bright.tolist() == pytest.approx([16, 64, 16], abs=12)
-        assert [tuple(spacing) for spacing in store.table.spacing] == [(1, 1), (2, 2), (1, 1)]
+        assert bright.tolist() == pytest.approx([16, 36, 16], abs=5)
+        assert [tuple(spacing) for spacing in store.table.spacing] == [(1, 1), (1.5, 1.5), (1, 1)]
 
     def test_fractions_are_no_classes(self, tmp_path: Path):
         save(tmp_path / "a.png", noise(8, 8))

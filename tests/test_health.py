@@ -117,6 +117,41 @@ def test_the_first_sick_epoch_is_named(sick, verdict):
     assert "\n" not in health.verdict
 
 
+def course(*losses: float) -> list[Epoch]:
+    return [START, *[line(k + 1, loss) for k, loss in enumerate(losses)]]
+
+
+def test_a_task_solved_at_once_is_named():
+    losses = [1.4, 0.02, *[0.01] * 18]
+    health = judge(course(*losses))
+    assert health.verdict.startswith("solved at epoch 2 of 20")
+    assert not health.healthy
+    assert "border" in health.action
+    assert judge(course(*losses[:2]), epochs=20).verdict.startswith("solved at epoch 2 of 20")
+    assert judge(course(*losses), steady=False).verdict == "healthy"
+
+
+def test_a_task_solved_late_is_no_fault():
+    assert judge(course(*[1.4 * 0.7**k for k in range(20)])).healthy
+
+
+def test_a_loss_that_never_falls_is_named_at_the_end():
+    losses = [1.0 + 0.001 * (-1) ** k for k in range(10)]
+    health = judge(course(*losses))
+    assert health.verdict.startswith("stagnated: after 10 epochs the loss is 0.9")
+    assert not health.healthy
+    assert judge(course(*losses), epochs=20).healthy, "there is time left"
+    assert judge(course(*losses), steady=False).healthy
+
+
+def test_a_run_cut_short_is_told_to_go_on():
+    health = judge(course(*[2.0 - 0.1 * k for k in range(20)][:15]))
+    assert health.healthy
+    assert "still improving" in health.verdict
+    assert "more epochs" in health.action
+    assert judge(course(*[1 + 1 / (1 + k) for k in range(40)])).verdict == "healthy"
+
+
 def test_state_before_training_is_not_judged():
     assert judge([line(0, math.nan, spread=0.005, rank=1.1)]).healthy
     assert judge([START, line(1), line(2, spread=0.1, rank=2)]).healthy

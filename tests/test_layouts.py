@@ -76,6 +76,16 @@ class TestArrays:
         assert set(manifest.table.split) == {""}
         assert manifest.notes == ()
 
+    def test_several_findings_per_image(self, tmp_path: Path):
+        file = save_npz(
+            tmp_path / "a.npz", images=noise(3, 8, 8), labels=np.array([[0, 1], [1, 1], [0, 0]])
+        )
+        manifest = index(file)
+        assert manifest.table.findings.tolist() == [(0, 1), (1, 1), (0, 0)]
+        assert set(manifest.table.label) == {-1}
+        assert manifest.classes == ("0", "1")
+        assert "labels   3 images" in manifest.account()
+
     @pytest.mark.parametrize("shape", [(3, 8, 8, 3), (3, 6, 8, 7)], ids=["rgb", "3d"])
     def test_more_axes(self, tmp_path: Path, shape: tuple[int, ...]):
         manifest = index(save_npz(tmp_path / "a.npz", images=noise(*shape)))
@@ -93,7 +103,7 @@ class TestArrays:
         ("arrays", "words"),
         [
             ({"images": noise(3, 8, 8), "labels": np.zeros(2, int)}, "labels has 2 entries"),
-            ({"images": noise(3, 8, 8), "labels": np.zeros((3, 4), int)}, "one class per image"),
+            ({"images": noise(3, 8, 8), "labels": np.full((3, 4), 2)}, "one class per image"),
             ({"images": noise(3, 8, 8), "labels": np.zeros(3)}, "whole class numbers"),
             ({"images": noise(0, 8, 8), "labels": np.zeros(0, int)}, "No usable image"),
             ({"pictures": noise(3, 8, 8)}, "holds ['pictures']; wanted 'images'"),

@@ -100,6 +100,15 @@ class TestGrid:
         assert fitted[0, :, 0].tolist() == [2, 3, 4, 5, 6, 7]
 
 
+def test_pictures_of_different_fields_of_view_are_scaled_each_on_its_own():
+    shapes, sizes = [(540, 800)] * 5, [0.1, 0.11, 0.12, 0.1, 0.4]
+    spacings = [(size, size) for size in sizes]
+    assert choose_grid(shapes, spacings, 128) == Grid((86, 128), None)
+    assert choose_grid(shapes[:4], spacings[:4], 128).spacing is not None
+    volumes = [(*spacing, 1.0) for spacing in spacings]
+    assert choose_grid([(50, 50, 20)] * 5, volumes, 64).spacing is not None
+
+
 class TestBuilding:
     def test_folder_of_pictures(self, tmp_path: Path):
         data = save_folder(tmp_path / "d", {"a/1.png": (20, 10), "b/2.png": (10, 20, 3)})

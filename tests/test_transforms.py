@@ -26,6 +26,7 @@ from tassl.transforms.axes import along, spread
 from tassl.transforms.draws import seeded, sign, uniform
 from tassl.transforms.geometry import draw_affine, draw_bend, resample, sampling_grid
 from tassl.transforms.masks import draw_block_masks
+from tassl.transforms.saliency import draw_spots
 
 SPACES = [(20, 28), (8, 10, 14)]
 both_dims = pytest.mark.parametrize("space", SPACES, ids=["2d", "3d"])
@@ -667,7 +668,10 @@ def test_cutout_fills_one_block_with_the_mean_of_each_channel(space):
 # Views, masks and random numbers
 
 
-@pytest.mark.parametrize("operation", asdict(Augmentation()))
+ALONE = [name for name in asdict(Augmentation()) if name != "keep_spot"]  # that is of pairs
+
+
+@pytest.mark.parametrize("operation", ALONE)
 @both_dims
 def test_every_operation_shows_and_leaves_the_images_size(operation, space):
     square = (space[0], *space[:-1])  # a plane in which quarter turns fit
@@ -774,3 +778,31 @@ def test_uniform_and_sign_keep_their_range():
     assert set(signs.tolist()) == {-1.0, 1.0}
     assert float(signs.mean()) == pytest.approx(0.5, abs=0.1)
     assert set(sign(100, 0.0, seeded(0)).tolist()) == {1.0}
+
+
+@pytest.mark.parametrize("space", [(32, 48), (24, 32, 40)])
+def test_both_views_keep_the_salient_spot(space):
+    """A bright dot on a flat ground is in both views of every image, however small the crop."""
+    dims, count = len(space), 40
+    images = torch.zeros(count, 1, *space)
+    for k in range(count):
+        corner = [
+            int(torch.randint(size - 4, (), generator=seeded(k, a))) for a, size in enumerate(space)
+        ]
+        images[(k, 0, *[slice(c, c + 4) for c in corner])] = 1
+    ranges = {"crop": 0.2**dims, "rotate_degrees": 10}
+    kept, plain = (
+        Augment(Augmentation(**ranges, keep_spot=share)).pair(images, images, seeded(3))
+        for share in (1.0, 0.0)
+    )
+    for view in kept:
+        assert (view.flatten(1).amax(1) > 0.5).float().mean() > 0.95
+    assert (plain[0].flatten(1).amax(1) > 0.5).float().mean() < 0.8
+
+
+def test_spots_lie_on_structure():
+    images = torch.zeros(200, 1, 32, 32)
+    images[:, :, 20:24, 6:10] = 1
+    spots = draw_spots(images, seeded(0))
+    target = torch.tensor([(8 / 32) * 2 - 1, (22 / 32) * 2 - 1])
+    assert ((spots - target).abs().amax(1) < 0.4).float().mean() > 0.9

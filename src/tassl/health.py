@@ -17,6 +17,9 @@ from torch.nn import functional as F
 LEAST_SPREAD = 0.01
 LEAST_SHARE_OF_START = 0.05
 LEAST_RANK = 1.5
+SOLVED_SHARE, EARLY = 0.02, 0.2  # of the first loss; of the planned epochs
+LEAST_GAIN, FEWEST_EPOCHS = 0.02, 5
+STEEP = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Health:
     """A verdict on a pretraining.
 
     Args:
-        verdict: "healthy", "collapsed at epoch N: ..." or "diverged at epoch N: ...".
+        verdict: "healthy", "diverged at epoch N: ...", "collapsed at epoch N: ...", "solved at
+            epoch N ..." or "stagnated: ...".
         healthy: Whether the checkpoint can be trusted.
         action: What to do next, in words.
     """
@@ -53,6 +57,9 @@ class Health:
     verdict: str
     healthy: bool
     action: str
+
+
+SOUND = Health("healthy", True, "Go on.")
 
 
 def measure_features(features: Tensor) -> tuple[float, float]:
@@ -73,18 +80,25 @@ def measure_features(features: Tensor) -> tuple[float, float]:
     return spread, float(entropy.exp())
 
 
-def judge(history: Sequence[Epoch]) -> Health:
-    """Judge a history; the first epoch in it is the state before training."""
-    start = history[0]
-    floor = max(LEAST_SPREAD, LEAST_SHARE_OF_START * start.feature_std)
-    for line in history[1:]:
+def judge(history: Sequence[Epoch], *, epochs: int | None = None, steady: bool = True) -> Health:
+    """Judge a history; the first epoch in it is the state before training.
+
+    Args:
+        history: What is known so far.
+        epochs: Planned epochs; as many as there are unless given.
+        steady: Whether the loss means the same all along. It does not where a teacher or a memory
+            sets the task; then only divergence and collapse are judged.
+    """
+    planned = epochs or len(history) - 1
+    start, trained = history[0], history[1:]
+    for line in trained:
         if not (math.isfinite(line.loss) and math.isfinite(line.feature_std)):
             return Health(
                 f"diverged at epoch {line.epoch}: the loss or the features are not finite",
                 False,
                 "Lower the learning rate, and look for images with extreme values in the audit.",
             )
-        if line.feature_std < floor or line.effective_rank < LEAST_RANK:
+        if _collapsed(line, start):
             return Health(
                 f"collapsed at epoch {line.epoch}: features of different images are alike "
                 f"(spread {line.feature_std:.3f}, {start.feature_std:.3f} before training; "
@@ -93,4 +107,48 @@ def judge(history: Sequence[Epoch]) -> Health:
                 "Use a larger batch, a lower learning rate or another method; do not use this "
                 "checkpoint.",
             )
-    return Health("healthy", True, "Go on.")
+    return _judge_loss(trained, planned) if steady else SOUND
+
+
+def _collapsed(line: Epoch, start: Epoch) -> bool:
+    floor = max(LEAST_SPREAD, LEAST_SHARE_OF_START * start.feature_std)
+    return line.feature_std < floor or line.effective_rank < LEAST_RANK
+
+
+def _judge_loss(trained: Sequence[Epoch], planned: int) -> Health:
+    """Solved too early, never learned, or cut short."""
+    if not trained or (first := trained[0].loss) <= 0:
+        return SOUND
+    solved = next((line.epoch for line in trained if line.loss < SOLVED_SHARE * first), None)
+    if solved and solved <= max(2, round(EARLY * planned)):
+        return Health(
+            f"solved at epoch {solved} of {planned}: the loss is below "
+            f"{SOLVED_SHARE:.0%} of its first value",
+            False,
+            "The task is too easy: a border, a marker or an intensity may give the answer away. "
+            "Look at the pictures of the task and at the audit, then use stronger views or "
+            "another method.",
+        )
+    if len(trained) < max(planned, FEWEST_EPOCHS):
+        return SOUND
+    last, earlier = (_mean(trained, share) for share in ((0.9, 1.0), (0.8, 0.9)))
+    if last > (1 - LEAST_GAIN) * first:
+        return Health(
+            f"stagnated: after {planned} epochs the loss is {last:.3f}, {first:.3f} in the first",
+            False,
+            "Raise the learning rate, train longer or use milder views.",
+        )
+    if last < (1 - STEEP) * earlier:
+        return Health(
+            f"healthy, and still improving by {1 - last / earlier:.0%} in the last tenth",
+            True,
+            "Go on; more epochs would probably help.",
+        )
+    return SOUND
+
+
+def _mean(trained: Sequence[Epoch], share: tuple[float, float]) -> float:
+    """Mean loss over a share of the epochs."""
+    low, high = (math.floor(part * len(trained)) for part in share)
+    part = trained[min(low, len(trained) - 1) : max(high, low + 1)]
+    return sum(line.loss for line in part) / len(part)

@@ -11,6 +11,7 @@ from scipy import ndimage
 from tassl.data.readers import Picture
 
 Spacing = tuple[float, ...] | None
+WIDEST = 1.5  # times the median field of view
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ def choose_grid(
     """Choose the smallest grid that holds every image, at most `longest` pixels a side.
 
     Images keep their aspect ratio. Where all voxel sizes are known the median one is kept,
-    coarsened only as far as the limit asks.
+    coarsened only as far as the limit asks. Pictures whose fields of view differ widely are scaled
+    each on its own all the same: on one scale most of them would be specks.
     """
     sizes = np.array(shapes, dtype=float)
     known = [spacing for spacing in spacings if spacing is not None]
-    if len(known) < len(shapes):
+    if len(known) < len(shapes) or (sizes.shape[1] == 2 and _differ(sizes * np.array(known))):
         limit = min(longest, int(sizes.max()))
         scaled = sizes * (limit / sizes.max(1))[:, None]
         return Grid(tuple(max(1, int(n)) for n in np.round(scaled.max(0))), None)
@@ -107,6 +109,11 @@ def fit_boxes(
     inside = (corners[:, 1] > corners[:, 0]).all(1)
     moved = np.column_stack([table[:, 0], corners.reshape(len(table), 2 * dims)])[inside]
     return tuple(moved.ravel().tolist())
+
+
+def _differ(extents: np.ndarray) -> bool:
+    """Whether the largest of fields of view (image, axis) in mm is far above the usual one."""
+    return bool((extents.max(0) > WIDEST * np.median(extents, axis=0)).any())
 
 
 def _scaled_sizes(space: tuple[int, ...], spacing: Spacing, grid: Grid) -> tuple[int, ...]:

@@ -152,7 +152,8 @@ def rename_subjects(manifest: Manifest, pattern: str) -> Manifest:
     for name, found in zip(manifest.table.file, subjects, strict=True):
         if not found:
             raise OptionError(f"--subject {pattern!r} finds nothing in {name!r}: widen it.")
-    return replace(manifest, table=manifest.table.assign(subject=subjects))
+    notes = tuple(note for note in manifest.notes if "own subject" not in note)
+    return replace(manifest, table=manifest.table.assign(subject=subjects), notes=notes)
 
 
 def check_manifest(manifest: Manifest) -> Manifest:

@@ -19,7 +19,7 @@ def pseudonym(identity: str, key: bytes) -> str:
 
     Args:
         identity: A patient number, a UID: whatever names a person or an examination.
-        key: Secret of this workplace; without it the identity cannot be guessed and tried.
+        key: A secret; without it the identity cannot be guessed and tried.
 
     Source: HMAC-SHA256, RFC 2104 and FIPS 198-1.
     """

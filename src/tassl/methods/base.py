@@ -23,11 +23,26 @@ class Batch:
         images: (batch, channel, *space), normalised.
         rows: Row of each image in the store.
         rng: Source of every random number of this step.
+        groups: Number of each image's subject, (batch,): images of one subject are never told
+            apart. Each image is its own unless given.
+        partners: Another image of the same thing for each image (natural positives), or None.
     """
 
     images: Tensor
     rows: Tensor
     rng: torch.Generator
+    groups: Tensor | None = None
+    partners: Tensor | None = None
+
+    @property
+    def owners(self) -> Tensor:
+        """Number of each image's subject, or of the image itself."""
+        return self.rows if self.groups is None else self.groups
+
+    def pair(self, augment: Augment) -> tuple[Tensor, Tensor]:
+        """Two views of each image, the second of its partner where there is one."""
+        second = self.images if self.partners is None else self.partners
+        return augment.pair(self.images, second, self.rng)
 
 
 class Method(nn.Module, ABC):
@@ -39,10 +54,12 @@ class Method(nn.Module, ABC):
         encoder: The network that is trained and kept.
         decoder: A decoder that is trained along and kept, or None.
         options: Keyword options, for the checkpoint.
+        progress: Share of the training that is over, set before each step.
     """
 
     decoder: Decoder | None
     options: dict[str, Any]
+    progress: float = 0.0
 
     def __init__(self, encoder: Encoder, *, augment: Augment) -> None:
         super().__init__()
@@ -69,5 +86,5 @@ class Method(nn.Module, ABC):
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Images that show a person what the pretext asks, by caption."""
+        """Images (batch, channel, *space) that show what the pretext asks, by caption."""
         return {f"view {k + 1}": view for k, view in enumerate(views)}

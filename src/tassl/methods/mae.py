@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -13,8 +14,22 @@ from tassl.modality.base import Masking
 from tassl.networks.base import Encoder, TokenEncoder
 from tassl.networks.decoder import Decoder
 from tassl.networks.vit import TransformerBlock, sine_positions
+from tassl.registry import look_up
 from tassl.transforms.augment import Augment
-from tassl.transforms.masks import draw_block_masks
+from tassl.transforms.masks import (
+    draw_block_masks,
+    draw_guided_masks,
+    entropy_per_cell,
+    foreground,
+    mean_per_cell,
+    steepness,
+)
+
+GUIDES: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "gradient": lambda images, block: mean_per_cell(steepness(images), block),
+    "entropy": entropy_per_cell,
+    "foreground": lambda images, block: mean_per_cell(foreground(images), block),
+}
 
 
 class MaskedAutoencoder(Method):
@@ -32,18 +47,31 @@ class MaskedAutoencoder(Method):
         augment: Draws the image that is masked.
         ratio: Share of the image that is hidden.
         block: Side of a hidden block in pixels; a transformer hides its own patches.
+        guide: What is hidden more often: a key of `GUIDES`, "loss" for what the network itself
+            restores badly so far, or "none".
+        focus: How much more often; guided by the loss it grows from zero as training goes on, so
+            that hiding goes from easy to hard.
 
     Source:
         He et al., CVPR 2022, arXiv:2111.06377, section 3 (transformers); Wald et al., CVPR 2025,
-        arXiv:2410.23132, section 3 (CNNs).
+        arXiv:2410.23132, section 3 (CNNs); guided by the loss: Li et al. (AnatoMask), ECCV 2024,
+        arXiv:2407.06468.
     """
 
     def __init__(
-        self, encoder: Encoder, *, augment: Augment, ratio: float = 0.6, block: int = 8
+        self,
+        encoder: Encoder,
+        *,
+        augment: Augment,
+        ratio: float = 0.6,
+        block: int = 8,
+        guide: str = "none",
+        focus: float = 1.0,
     ) -> None:
         super().__init__(encoder, augment=augment)
-        self.options = {"ratio": ratio, "block": block}
-        self.ratio = ratio
+        look_up(dict.fromkeys(("none", *GUIDES, "loss")), guide, "guide")
+        self.options = {"ratio": ratio, "block": block, "guide": guide, "focus": focus}
+        self.ratio, self.guide, self.focus = ratio, guide, focus
         if isinstance(encoder, TokenEncoder):
             self.block = encoder.patch
             self.restore = TokenRestorer(encoder)
@@ -60,13 +88,25 @@ class MaskedAutoencoder(Method):
     def views(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The image and the mask of what is hidden, (batch, 1, *space)."""
         images = self.augment(batch.images, batch.rng)
-        space = tuple(images.shape[2:])
-        return images, draw_block_masks(len(images), space, self.block, self.ratio, batch.rng)
+        return images, self._draw_masks(images, batch.rng)
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Squared error over hidden pixels."""
         images, hidden = views
         return masked_error(self.restore(self.encoder, images, hidden), images, hidden)
+
+    def _draw_masks(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        space, where = tuple(images.shape[2:]), (self.block, self.ratio, rng)
+        plain = draw_block_masks(len(images), space, *where)
+        if self.guide == "none":
+            return plain
+        if self.guide == "loss":
+            restored = self.restore(self.encoder, images, plain).float()
+            error = (restored - images).square().mean(1, keepdim=True) * plain
+            interest, focus = mean_per_cell(error, self.block), self.focus * self.progress
+        else:
+            interest, focus = GUIDES[self.guide](images, self.block), self.focus
+        return draw_guided_masks(interest, space, *where, focus)
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:

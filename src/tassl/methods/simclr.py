@@ -14,6 +14,9 @@ from tassl.transforms.augment import Augment
 class SimCLR(Method):
     """Contrast of augmented views within the batch.
 
+    Views of other images of the same subject neither attract nor repel, unless the batch pairs
+    them as natural positives (MICLe, MedAug).
+
     Loss:
         Normalised temperature-scaled cross entropy over the 2N views, eq. 1.
 
@@ -24,7 +27,8 @@ class SimCLR(Method):
         projection: Width of the space in which views are compared.
 
     Source:
-        Chen et al., ICML 2020, arXiv:2002.05709, eq. 1.
+        Chen et al., ICML 2020, arXiv:2002.05709, eq. 1; natural positives: Azizi et al., ICCV
+        2021, arXiv:2101.05224, and Vu et al., MLHC 2021, arXiv:2102.10663.
     """
 
     def __init__(
@@ -42,25 +46,37 @@ class SimCLR(Method):
             nn.Linear(encoder.width, encoder.width), nn.ReLU(), nn.Linear(encoder.width, projection)
         )
 
-    def views(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Two independent views of each image."""
-        return self.augment(batch.images, batch.rng), self.augment(batch.images, batch.rng)
+    def views(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Two views of each image, and whose they are."""
+        return (*batch.pair(self.augment), batch.owners)
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Contrast both views in one pass of the encoder."""
-        return nt_xent(self.project(self.encoder(torch.cat(views))), self.temperature)
+        first, second, owners = views
+        projections = self.project(self.encoder(torch.cat([first, second])))
+        return nt_xent(projections, self.temperature, owners)
+
+    @torch.no_grad()
+    def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Both views."""
+        return super().picture(views[:2])
 
 
-def nt_xent(projections: Tensor, temperature: float) -> Tensor:
+def nt_xent(projections: Tensor, temperature: float, owners: Tensor | None = None) -> Tensor:
     """Cross entropy of finding each view's partner among all other views.
 
     Args:
         projections: (2 * batch, width), the first views before the second.
         temperature: Divides the cosine similarities.
+        owners: Subject of each image, (batch,); views of the same subject are left out of the
+            comparison. Every image is its own unless given.
     """
     unit = F.normalize(projections.float(), dim=1)
-    similarity = unit @ unit.T / temperature
-    similarity.fill_diagonal_(-torch.inf)
     count = len(unit)
-    partner = (torch.arange(count, device=unit.device) + count // 2) % count
+    places = torch.arange(count, device=unit.device)
+    partner = (places + count // 2) % count
+    owners = (places % (count // 2)) if owners is None else owners.repeat(2)
+    same = owners[:, None] == owners[None, :]
+    same[places, partner] = False
+    similarity = (unit @ unit.T / temperature).masked_fill(same, -torch.inf)
     return F.cross_entropy(similarity, partner)

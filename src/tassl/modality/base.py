@@ -21,6 +21,8 @@ class Augmentation:
 
     Args:
         crop: Smallest share of the image area (volume) that a view keeps, 1 for the whole.
+        keep_spot: Probability that both views of a pair are drawn around one salient spot, so that
+            a small sign is not cropped away from one of them.
         rotate_degrees: Largest rotation to either side.
         quarter_turns: Probability of a turn by 90, 180 or 270 degrees in the plane.
         flip_lr: Probability of a left-right flip.
@@ -46,6 +48,7 @@ class Augmentation:
     """
 
     crop: float = 1.0
+    keep_spot: float = 0.0
     rotate_degrees: float = 0.0
     quarter_turns: float = 0.0
     flip_lr: float = 0.0
@@ -202,6 +205,6 @@ def _check_strengths(ranges: Augmentation) -> None:
     if not 0 < ranges.crop <= 1:
         raise OptionError(f"crop is {ranges.crop}; wanted a share of the area in (0, 1].")
     for name, value in asdict(ranges).items():
-        most = 1 if name.startswith(("flip", "quarter")) else float("inf")
+        most = 1 if name.startswith(("flip", "quarter", "keep")) else float("inf")
         if not 0 <= value <= most:
             raise OptionError(f"{name} is {value}; wanted zero or more, a flip at most 1.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,34 @@ import pytorch_lightning as lightning
 import torch
 
 from tassl.data.files import write_atomically, write_json
-from tassl.health import Epoch, judge
+from tassl.health import Epoch, Health, judge
 
 SECONDS_BETWEEN_SAVES = 10.0
 HISTORY, HEALTH, RESUME = "history.csv", "health.json", "resume.ckpt"
 
 
 class History(lightning.Callback):
-    """Keeps the history, judges health as it goes and saves a point to resume from."""
+    """Keeps the history, judges health as it goes and saves a point to resume from.
 
-    def __init__(self, folder: Path, on_epoch: Callable[[Epoch], None]) -> None:
+    Args:
+        folder: Where to save.
+        on_epoch: Called after each epoch.
+        epochs: Planned epochs.
+        steady: Whether the loss means the same all along.
+    """
+
+    def __init__(
+        self, folder: Path, on_epoch: Callable[[Epoch], None], epochs: int, steady: bool
+    ) -> None:
         self.lines: list[Epoch] = []
         self.folder, self.on_epoch = folder, on_epoch
+        self.epochs, self.steady = epochs, steady
         self.saved = time.monotonic()
+
+    @property
+    def health(self) -> Health:
+        """The verdict so far."""
+        return judge(self.lines, epochs=self.epochs, steady=self.steady)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to know."""
@@ -60,15 +75,15 @@ class History(lightning.Callback):
         line = Epoch(trainer.current_epoch + 1, loss, spread, rank, rate, seconds)
         self.lines.append(line)
         self.on_epoch(line)
-        if not judge(self.lines).healthy:
+        if not self.health.healthy:
             trainer.should_stop = True
         elif time.monotonic() - self.saved > SECONDS_BETWEEN_SAVES:
             write_atomically(self.folder / RESUME, trainer.save_checkpoint)
             self.saved = time.monotonic()
 
 
-def write_history(folder: Path, history: Sequence[Epoch]) -> None:
+def write_history(folder: Path, history: History) -> None:
     """Write history.csv and health.json."""
-    table = pd.DataFrame(history)
+    table = pd.DataFrame(history.lines)
     write_atomically(folder / HISTORY, lambda draft: table.to_csv(draft, index=False, na_rep="nan"))
-    write_json(folder / HEALTH, asdict(judge(history)))
+    write_json(folder / HEALTH, asdict(history.health))

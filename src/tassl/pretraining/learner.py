@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytorch_lightning as lightning
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -14,6 +15,7 @@ from tassl.data.tensors import Tensors
 from tassl.health import measure_features
 from tassl.methods.base import Batch, Method
 from tassl.optimisation import autocast, cosine_share
+from tassl.pretraining.positives import Partners
 from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
 
@@ -24,11 +26,18 @@ class Learner(lightning.LightningModule):
     """Lets a `Method` be trained by Lightning."""
 
     def __init__(
-        self, method: Method, tensors: Tensors, rows: np.ndarray, schedule: Schedule
+        self,
+        method: Method,
+        tensors: Tensors,
+        rows: np.ndarray,
+        schedule: Schedule,
+        partners: Partners | None = None,
     ) -> None:
         super().__init__()
+        self.partners = partners
         self.method, self.tensors, self.rows, self.schedule = method, tensors, rows, schedule
         self.steps_per_epoch = max(1, len(rows) // schedule.batch)
+        self.groups = torch.from_numpy(pd.factorize(tensors.store.table.subject)[0])
 
     def train_dataloader(self) -> DataLoader:
         """Batches in an order that depends on seed and epoch only."""
@@ -38,8 +47,9 @@ class Learner(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with a warm-up and a cosine, step by step."""
         plan = self.schedule
+        trained = [weight for weight in self.method.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(
-            self.method.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+            trained, lr=plan.learning_rate, weight_decay=plan.weight_decay
         )
         total = self.steps_per_epoch * plan.epochs
         rate = torch.optim.lr_scheduler.LambdaLR(
@@ -50,11 +60,22 @@ class Learner(lightning.LightningModule):
     def batch_of(self, images: torch.Tensor, rows: torch.Tensor, *counters: int) -> Batch:
         """A batch whose randomness hangs on the counters alone."""
         rng = seeded(self.schedule.seed, *counters, device=images.device)
-        return Batch(images, rows, rng)
+        groups = self.groups[rows.cpu()].to(images.device)
+        return Batch(images, rows, rng, groups, self._draw_partners(rows, counters, images.device))
+
+    def _draw_partners(
+        self, rows: torch.Tensor, counters: tuple[int, ...], place: torch.device
+    ) -> torch.Tensor | None:
+        if not self.partners:
+            return None
+        rng = np.random.default_rng((self.schedule.seed, *[count + 1 for count in counters]))
+        return self.tensors.images(self.partners.draw(rows.cpu().numpy(), rng)).to(place)
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
         """Views in full precision, loss in the trainer's."""
         images, rows = batch
+        steps = self.steps_per_epoch * self.schedule.epochs
+        self.method.progress = (self.current_epoch * self.steps_per_epoch + number) / steps
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             views = self.method.views(self.batch_of(images, rows, self.current_epoch, number))
         return self.method.loss(views)

@@ -19,11 +19,13 @@ from tassl.data.files import write_arrays
 from tassl.data.tensors import Tensors
 from tassl.errors import OptionError
 from tassl.health import Epoch
-from tassl.methods import METHODS
+from tassl.methods import METHODS, MethodCard
 from tassl.modality.base import Augmentation, ModalityProfile
+from tassl.networks import NETWORKS
 from tassl.optimisation import hold_memory, precision
 from tassl.pretraining.history import RESUME, History, write_history
 from tassl.pretraining.learner import Learner
+from tassl.pretraining.positives import Partners
 from tassl.pretraining.schedule import Schedule
 from tassl.registry import look_up
 from tassl.transforms.augment import Augment, patch_of
@@ -63,6 +65,7 @@ def pretrain_method(
     card = look_up(METHODS, method, "method")
     if (folder / "checkpoint.json").exists():
         return load_checkpoint(folder)
+    _check_fit(card, recipe)
     if len(rows) < max(2, card.smallest_batch) or schedule.batch < card.smallest_batch:
         raise OptionError(
             f"{card.title} needs at least {max(2, card.smallest_batch)} images in a batch; "
@@ -74,12 +77,19 @@ def pretrain_method(
     patch = patch_of(recipe.shape)
     augment = Augment(views if card.strong_views else views.mild(), patch, tensors.normalisation)
     options = kind.fitting(profile.masking, patch or recipe.shape)
-    learner = Learner(kind(encoder, augment=augment, **options), tensors, rows, schedule)
+    partners = Partners(tensors.store.table, rows, profile.positives)
+    objective = kind(encoder, augment=augment, **options)
+    learner = Learner(objective, tensors, rows, schedule, partners)
     folder.mkdir(parents=True, exist_ok=True)
-    history = _train(learner, folder, on_epoch)
+    history = History(folder, on_epoch, schedule.epochs, card.steady_loss)
+    _train(learner, folder, history)
     write_history(folder, history)
     _write_examples(folder, learner)
-    facts = asdict(schedule) | {"images": len(rows), "data": tensors.store.digest}
+    facts = asdict(schedule) | {
+        "images": len(rows),
+        "paired": len(partners.choices),
+        "data": tensors.store.digest,
+    }
     done = replace(
         recipe,
         method=method,
@@ -92,10 +102,24 @@ def pretrain_method(
     return load_checkpoint(folder)
 
 
-def _train(learner: Learner, folder: Path, on_epoch: Callable[[Epoch], None]) -> list[Epoch]:
+def _check_fit(card: MethodCard, recipe: Recipe) -> None:
+    """Refuse a method that cannot work on this network or on images of these dimensions."""
+    if recipe.dims not in card.dims:
+        raise OptionError(
+            f"{card.title} works on {card.dims[0]}D images; these are {recipe.dims}D. "
+            "Choose another --method."
+        )
+    if reason := card.known_failures.get(recipe.network):
+        fit = next(name for name in NETWORKS if name not in card.known_failures)
+        raise OptionError(
+            f"{card.title} does not work on network {recipe.network!r}: {reason}. "
+            f"Use --network {fit}."
+        )
+
+
+def _train(learner: Learner, folder: Path, history: History) -> None:
     hold_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    history = History(folder, on_epoch)
     resume = folder / RESUME
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -113,7 +137,6 @@ def _train(learner: Learner, folder: Path, on_epoch: Callable[[Epoch], None]) ->
         with _plain_interrupts():
             trainer.fit(learner, ckpt_path=resume if resume.exists() else None)
     learner.cpu()
-    return history.lines
 
 
 @contextmanager

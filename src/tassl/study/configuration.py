@@ -9,7 +9,7 @@ from typing import Any
 from tassl.checkpoint import load_checkpoint
 from tassl.data.fetching import strip_secrets
 from tassl.data.remote import is_remote
-from tassl.errors import OptionError
+from tassl.errors import BannedOperation, OptionError
 from tassl.evaluation.protocol import Protocol
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -81,11 +81,16 @@ class Study:
             OptionError: With what came, what was wanted and what to do.
             InputError: A checkpoint cannot be loaded.
         """
-        look_up(MODALITIES, self.modality, "modality").load().augmentation(
-            self.chosen_locality, allow=self.allow, **self.augment
-        )
+        profile = look_up(MODALITIES, self.modality, "modality").load()
+        profile.augmentation(self.chosen_locality, allow=self.allow, **self.augment)
         for method in self.methods:
-            look_up(METHODS, method, "method")
+            card = look_up(METHODS, method, "method")
+            rule = profile.degenerate.get(card.pretext)
+            if rule and method not in self.allow:
+                raise BannedOperation(
+                    f"{card.title} carries no signal for {self.modality}: {rule.text} "
+                    f"({rule.source}). Choose another, or permit it by name with --allow {method}."
+                )
         look_up(NETWORKS, self.chosen_network, "network")
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,

@@ -10,6 +10,7 @@ from tassl.errors import OptionError
 from tassl.modality.base import Augmentation
 from tassl.transforms import colour, corruption, geometry, intensity
 from tassl.transforms.draws import uniform
+from tassl.transforms.saliency import draw_spots
 
 # Beyond these a bend may fold, a window close, a density turn negative.
 MOST = {"elastic": 0.05, "window": 0.5, "stain": 1.0, "ghosting": 1.0, "cutout": 1.0}
@@ -52,10 +53,20 @@ class Augment:
         self.patch = patch
         self.normalisation = normalisation
 
-    def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Return one view per image, (batch, channel, *patch)."""
-        parts = images.split(_portion(images))
-        return torch.cat([self._view(part, self._grid(part, rng), rng) for part in parts])
+    def __call__(self, images: Tensor, rng: torch.Generator, spots: Tensor | None = None) -> Tensor:
+        """Return one view per image, (batch, channel, *patch), that shows its spot if one is given.
+
+        Spots are (batch, dims) in torch's places, NaN where none is wanted.
+        """
+        size = _portion(images)
+        parts = images.split(size)
+        around = spots.split(size) if spots is not None else [None] * len(parts)
+        return torch.cat(
+            [
+                self._view(part, self._grid(part, rng, own), rng)
+                for part, own in zip(parts, around, strict=True)
+            ]
+        )
 
     def paired(self, images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augment images and move their masks (batch, *space) along with them."""
@@ -66,9 +77,39 @@ class Augment:
             moved.append(geometry.resample(layer.to(part.dtype), grid, nearest=True)[:, 0])
         return torch.cat(views), torch.cat(moved).to(masks.dtype)
 
-    def _grid(self, images: Tensor, rng: torch.Generator) -> Tensor:
+    def milder(self) -> Augment:
+        """The same with mild ranges."""
+        return Augment(self.ranges.mild(), self.patch, self.normalisation)
+
+    def windows(self, patch: tuple[int, ...]) -> Augment:
+        """The same ranges for windows of another size."""
+        return Augment(self.ranges, patch, self.normalisation)
+
+    def pair(self, first: Tensor, second: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A view of each image of two batches; with `keep_spot` around a salient spot of each.
+
+        Views of one image then share its spot, so that a small sign is not cropped away from one.
+        """
+        if not self.ranges.keep_spot:
+            return self(first, rng), self(second, rng)
+        spots = draw_spots(first, rng)
+        others = spots if second is first else draw_spots(second, rng)
+        kept = uniform(len(first), 0, 1, rng) < self.ranges.keep_spot
+        nowhere = torch.full_like(spots, torch.nan)
+        spots = torch.where(kept[:, None], spots, nowhere)
+        others = torch.where(kept[:, None], others, nowhere)
+        return self(first, rng, spots), self(second, rng, others)
+
+    def placed(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """One view per image, without bends, and the map from its places to those of the image."""
+        space = tuple(images.shape[2:])
+        affine = geometry.draw_affine(self.ranges, len(images), space, rng, self.patch)
+        grid = geometry.sampling_grid(affine, self.patch or space)
+        return self._view(images, grid, rng), affine
+
+    def _grid(self, images: Tensor, rng: torch.Generator, spots: Tensor | None = None) -> Tensor:
         r, batch, space = self.ranges, len(images), tuple(images.shape[2:])
-        affine = geometry.draw_affine(r, batch, space, rng, self.patch)
+        affine = geometry.draw_affine(r, batch, space, rng, self.patch, spots)
         bend = geometry.draw_bend(r.elastic, batch, len(space), rng) if r.elastic else None
         return geometry.sampling_grid(affine, self.patch or space, bend)
 

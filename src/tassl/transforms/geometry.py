@@ -13,6 +13,7 @@ from tassl.transforms.axes import spread
 from tassl.transforms.draws import sign, uniform
 
 KNOTS = 3
+WELL_INSIDE = 0.6  # of the way to a view's edge, so that rotations do not lose a spot
 
 
 def draw_affine(
@@ -21,6 +22,7 @@ def draw_affine(
     space: tuple[int, ...],
     rng: torch.Generator,
     patch: tuple[int, ...] | None = None,
+    spots: Tensor | None = None,
 ) -> Tensor:
     """Draw one affine map per image, from places in the view to places in the image.
 
@@ -33,6 +35,7 @@ def draw_affine(
         rng: Source of the random numbers.
         patch: Pixels of the view, where it is a window at about the image's own resolution
             (then `crop` bounds the zoom); else the view has the image's size.
+        spots: Places of the image (batch, dims) that the view is to show, NaN for none.
 
     Returns:
         (batch, dims, dims + 1).
@@ -53,8 +56,14 @@ def draw_affine(
     size = torch.tensor(space[::-1], dtype=torch.float32, device=rng.device)
     extent = zoom[:, None] * torch.tensor(view[::-1], dtype=torch.float32, device=rng.device)
     matrix = turns * (extent * flips)[:, None, :] / size[:, None]
-    room = (1.0 - extent / size).clamp_min(0)
-    shift = (torch.rand(batch, dims, generator=rng, device=rng.device) * 2 - 1) * room
+    reach = extent / size
+    room = (1.0 - reach).clamp_min(0)
+    low, high = -room, room
+    if spots is not None:
+        near = WELL_INSIDE * reach
+        low = torch.where(spots.isnan(), low, (spots - near).maximum(low).minimum(room))
+        high = torch.where(spots.isnan(), high, (spots + near).minimum(high).maximum(-room))
+    shift = low + torch.rand(batch, dims, generator=rng, device=rng.device) * (high - low)
     return torch.cat([matrix, shift[..., None]], dim=2)
 
 

@@ -57,6 +57,8 @@ def read(path: Path) -> Manifest:
     ]
     table = make_table(rows)
     values = sorted(set(table.label[table.label >= 0]))
+    if not values and table.findings.map(len).any():
+        values = list(range(len(table.findings.iloc[0])))
     table["label"] = table.label.map({value: k for k, value in enumerate(values)}).fillna(-1)
     table["label"] = table.label.astype(int)
     notes = []
@@ -76,7 +78,11 @@ def _rows(path: Path, prefix: str, parts: dict[str, np.ndarray]) -> list[dict[st
                 f"{path}: {prefix}{name} has {len(values)} entries, {prefix}images {count}. "
                 "Wanted one per image."
             )
-    labels = _labels(path, parts["labels"]) if "labels" in parts else np.full(count, -1)
+    findings = _findings(parts.get("labels"))
+    if "labels" in parts and findings is None:
+        labels = _labels(path, parts["labels"])
+    else:
+        labels = np.full(count, -1)
     split = prefix.rstrip("_")
     ids = [f"{split or 'image'}-{k:05d}" for k in range(count)]
     subjects = parts.get("subjects", np.array(ids))
@@ -90,6 +96,7 @@ def _rows(path: Path, prefix: str, parts: dict[str, np.ndarray]) -> list[dict[st
             "subject": str(subjects[k]),
             "split": split,
             "label": int(labels[k]),
+            "findings": tuple(findings[k].tolist()) if findings is not None else (),
             "masks": (f"{prefix}masks",) if "masks" in parts else (),
             "site": str(sites[k]),
         }
@@ -97,9 +104,19 @@ def _rows(path: Path, prefix: str, parts: dict[str, np.ndarray]) -> list[dict[st
     ]
 
 
+def _findings(labels: np.ndarray | None) -> np.ndarray | None:
+    """Labels (image, class) of 0 and 1, where an image may show several; None for other labels."""
+    if labels is None or labels.ndim != 2 or labels.shape[1] < 2:
+        return None
+    return labels.astype(int) if np.isin(labels, (0, 1)).all() else None
+
+
 def _labels(path: Path, labels: np.ndarray) -> np.ndarray:
     if np.prod(labels.shape[1:]) != 1:
-        raise InputError(f"{path}: labels have shape {labels.shape}; wanted one class per image.")
+        raise InputError(
+            f"{path}: labels have shape {labels.shape}; wanted one class per image, or 0 and 1 for "
+            "each of several findings."
+        )
     if not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"{path}: labels are {labels.dtype}; wanted whole class numbers from 0.")
     return labels.reshape(-1)

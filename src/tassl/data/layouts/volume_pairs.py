@@ -65,7 +65,9 @@ def read(path: Path) -> Manifest:
             f"{len(mismatched)} label maps have another shape than their image: "
             f"{'; '.join(mismatched[:3])}. Mend or remove these pairs."
         )
-    notes.append("one image is one subject; use --subject REGEX if a subject has several")
+    notes.append(
+        "each image is taken for its own subject; use --subject REGEX if a subject has several"
+    )
     return Manifest(
         path, "volume-pairs", make_table(rows), _classes(path), tuple(notes), tuple(set_aside)
     )

@@ -21,7 +21,7 @@ from tassl.errors import RunFolderError
 Prepare = Callable[[np.ndarray], np.ndarray]
 IMAGES, MASKS = "images.npy", "masks.npy"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-SPARED = 0.9  # share of the free space that a proposed size may fill
+MOST_OF_DISK, PROPOSED = 0.95, 0.9  # shares of the free space
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def make_arrays(plan: Plan, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     missing = [name for name in plan.arrays if not (folder / name).exists()]
     need, free = sum(plan.needs[name] for name in missing), shutil.disk_usage(folder).free
-    if need > free:
+    if need > MOST_OF_DISK * free:
         raise _say_full(plan, folder, need, free)
     for name in missing:
         kind, shape = plan.arrays[name]
@@ -151,7 +151,7 @@ def _reserve(file: Path) -> None:
 
 
 def _say_full(plan: Plan, folder: Path, need: int, free: int) -> RunFolderError:
-    fitting = (free * SPARED / need) ** (1 / len(plan.grid.shape))
+    fitting = (free * PROPOSED / need) ** (1 / len(plan.grid.shape))
     return RunFolderError(
         f"The prepared images need {_say_size(need)}, {_say_size(free)} are free in "
         f"{folder.parents[1]}: give --size {max(1, int(max(plan.grid.shape) * min(fitting, 1)))}, "

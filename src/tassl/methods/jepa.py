@@ -1,0 +1,111 @@
+"""Latent prediction: from the visible patches, what would a teacher see in hidden blocks?"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tassl.methods.base import Batch, Method
+from tassl.methods.parts import Teacher
+from tassl.networks.base import Encoder, TokenEncoder
+from tassl.networks.vit import TransformerBlock, sine_positions
+from tassl.transforms.augment import Augment
+from tassl.transforms.masks import draw_block_masks
+
+
+class LatentPrediction(Method):
+    """Predicts a teacher's features of hidden blocks, without painting a pixel.
+
+    Loss:
+        Smooth L1 distance between predicted and normalised teacher features of hidden patches.
+
+    Args:
+        encoder: A transformer.
+        augment: Draws the image; I-JEPA needs no strong views.
+        ratio: Share of the patches that is hidden.
+        block: Side of a hidden block, in patches.
+        width: Of the predictor.
+        depth: Blocks of the predictor.
+        momentum: Of the teacher.
+
+    Source:
+        Assran et al., CVPR 2023, arXiv:2301.08243, section 3; hidden blocks on a grid rather than
+        free rectangles, so that every image hides the same number of patches.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        augment: Augment,
+        ratio: float = 0.6,
+        block: int = 2,
+        width: int = 96,
+        depth: int = 2,
+        momentum: float = 0.99,
+    ) -> None:
+        super().__init__(encoder, augment=augment)
+        self.options = {
+            "ratio": ratio, "block": block, "width": width, "depth": depth, "momentum": momentum,
+        }  # fmt: skip
+        self.ratio, self.block = ratio, block
+        self.teacher = Teacher(encoder, momentum)
+        self.narrow = nn.Linear(encoder.width, width)
+        self.token = nn.Parameter(torch.zeros(width))
+        self.predict = nn.Sequential(
+            *[TransformerBlock(width, 3) for _ in range(depth)],
+            nn.LayerNorm(width),
+            nn.Linear(width, encoder.width),
+        )
+
+    def views(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The image, and which patches are hidden, (batch, patch)."""
+        images = self.augment(batch.images, batch.rng)
+        cells = self._cells(images)
+        hidden = draw_block_masks(len(images), cells, self.block, self.ratio, batch.rng)
+        return images, even_out(hidden.flatten(1), batch.rng)
+
+    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
+        """Distance over hidden patches."""
+        images, hidden = views
+        with torch.no_grad():
+            wanted = cast(Encoder, self.teacher.network).features(images)[-1].float().flatten(2)
+        wanted = F.layer_norm(wanted.transpose(1, 2), wanted.shape[1:2])
+        order = hidden.float().argsort(dim=1, stable=True)
+        seen = int((~hidden[0]).sum())
+        encoder = cast(TokenEncoder, self.encoder)
+        tokens = self.narrow(encoder.visible(images, order[:, :seen]))
+        empty = self.token.to(tokens.dtype).expand(len(images), order.shape[1] - seen, -1)
+        positions = sine_positions(self._cells(images), tokens.shape[2], tokens.device)
+        places = positions.to(tokens.dtype)[order]
+        guessed = self.predict(torch.cat([tokens, empty], 1) + places)[:, seen:].float()
+        index = order[:, seen:, None].expand(-1, -1, wanted.shape[2])
+        return F.smooth_l1_loss(guessed, wanted.gather(1, index))
+
+    def after_step(self) -> None:
+        """The teacher follows."""
+        self.teacher.follow(self.encoder)
+
+    @torch.no_grad()
+    def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Input, and input without its hidden patches."""
+        images, hidden = views
+        cells, patch = self._cells(images), cast(TokenEncoder, self.encoder).patch
+        mask = F.interpolate(hidden.view(-1, 1, *cells).float(), scale_factor=float(patch))
+        mask = mask[(..., *[slice(n) for n in images.shape[2:]])] > 0.5
+        return {"input": images, "seen": images.masked_fill(mask, float(images.min()))}
+
+    def _cells(self, images: Tensor) -> tuple[int, ...]:
+        patch = cast(TokenEncoder, self.encoder).patch
+        return tuple(-(-size // patch) for size in images.shape[2:])
+
+
+def even_out(hidden: Tensor, rng: torch.Generator) -> Tensor:
+    """Show patches at random until every image hides as many as the one that hides fewest."""
+    fewest = int(hidden.sum(1).min())
+    draws = torch.rand(hidden.shape, generator=rng, device=rng.device)
+    ranks = (draws + hidden.float()).argsort(1, descending=True).argsort(1)
+    return ranks < fewest

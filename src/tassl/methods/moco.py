@@ -1,0 +1,120 @@
+"""MoCo: contrast against a memory of earlier images, so that small batches are enough."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tassl.methods.base import Batch, Method
+from tassl.methods.parts import Teacher, build_mlp
+from tassl.networks.base import Encoder
+from tassl.transforms.augment import Augment
+
+
+class MoCo(Method):
+    """Contrast of student views with teacher views of this and of earlier batches.
+
+    Keys of the image's own subject are no negatives, which on small data the memory would hold
+    in number.
+
+    Loss:
+        InfoNCE of eq. 1, both ways round, over the batch's keys and the memory's.
+
+    Args:
+        encoder: The network to train.
+        augment: Draws the views.
+        temperature: Softness of the comparison.
+        projection: Width of the space in which views are compared.
+        queue: Keys that the memory holds; 0 contrasts within the batch alone, as version 3 does.
+        momentum: Of the teacher.
+
+    Source:
+        He et al., CVPR 2020, arXiv:1911.05722, eq. 1 and 2; Chen et al., ICCV 2021,
+        arXiv:2104.02057, algorithm 1.
+    """
+
+    keys: Tensor
+    owners: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        augment: Augment,
+        temperature: float = 0.2,
+        projection: int = 128,
+        queue: int = 1024,
+        momentum: float = 0.99,
+    ) -> None:
+        super().__init__(encoder, augment=augment)
+        self.options = {
+            "temperature": temperature, "projection": projection, "queue": queue,
+            "momentum": momentum,
+        }  # fmt: skip
+        self.temperature, self.queue = temperature, queue
+        self.project = build_mlp(encoder.width, encoder.width, projection)
+        self.predict = build_mlp(projection, encoder.width, projection)
+        self.student = nn.Sequential(encoder, self.project)
+        self.teacher = Teacher(self.student, momentum)
+        self.register_buffer("keys", torch.zeros(queue, projection))
+        self.register_buffer("owners", torch.full((queue,), -1, dtype=torch.long))
+        self._fresh: tuple[Tensor, Tensor] | None = None
+
+    def views(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Two views of each image, and whose they are."""
+        return (*batch.pair(self.augment), batch.owners)
+
+    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
+        """Each view of the student finds the teacher's other view."""
+        first, second, owners = views
+        both = torch.cat([first, second])
+        queries = self.predict(self.student(both)).chunk(2)
+        keys = F.normalize(self.teacher(both).float(), dim=1).chunk(2)
+        self._fresh = (torch.cat(keys), owners.repeat(2))
+        known = self.owners >= 0
+        memory, holders = self.keys[known], self.owners[known]
+        return sum(
+            info_nce(query, key, owners, memory, holders, self.temperature) / 2
+            for query, key in zip(queries, keys[::-1], strict=True)
+        )  # type: ignore[return-value]
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """The teacher follows; the newest keys push out the oldest."""
+        self.teacher.follow(self.student)
+        if self.queue and self._fresh is not None:
+            keys, owners = self._fresh
+            self.keys.copy_(torch.cat([keys, self.keys])[: self.queue])
+            self.owners.copy_(torch.cat([owners, self.owners])[: self.queue])
+
+    @torch.no_grad()
+    def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Both views."""
+        return super().picture(views[:2])
+
+
+def info_nce(
+    queries: Tensor,
+    keys: Tensor,
+    owners: Tensor,
+    memory: Tensor,
+    holders: Tensor,
+    temperature: float,
+) -> Tensor:
+    """Cross entropy of finding each query's own key among keys of other subjects.
+
+    Args:
+        queries: (batch, width).
+        keys: (batch, width) unit vectors; the own key stands in the same row.
+        owners: Subject of each row.
+        memory: (key, width) unit vectors.
+        holders: Subject of each key of the memory.
+        temperature: Divides the cosine similarities.
+    """
+    unit = F.normalize(queries.float(), dim=1)
+    similarity = unit @ torch.cat([keys, memory]).T / temperature
+    same = owners[:, None] == torch.cat([owners, holders])[None, :]
+    rows = torch.arange(len(unit), device=unit.device)
+    same[rows, rows] = False
+    return F.cross_entropy(similarity.masked_fill(same, -torch.inf), rows)

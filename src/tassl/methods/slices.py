@@ -1,0 +1,99 @@
+"""Position contrast: slabs at like heights of different bodies attract, others repel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tassl.methods.base import Batch, Method
+from tassl.networks.base import Encoder
+from tassl.transforms.augment import Augment
+
+
+class PositionContrast(Method):
+    """Contrast over the position of slabs along the foot-head axis.
+
+    Loss:
+        Supervised contrastive loss in which slabs are positives when their relative heights are
+        nearer than a threshold, eq. 1.
+
+    Args:
+        encoder: The network to train.
+        augment: Draws the view that is cut.
+        slabs: Slabs of each volume.
+        depth: Of a slab, as a share of the volume's.
+        threshold: Largest difference of relative heights among positives.
+        temperature: Softness of the comparison.
+        projection: Width of the space in which slabs are compared.
+
+    Source:
+        Zeng et al. (PCL), MICCAI 2021, arXiv:2106.09157, eq. 1; Chaitanya et al., NeurIPS 2020,
+        arXiv:2006.10511, section 3.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        augment: Augment,
+        slabs: int = 4,
+        depth: float = 0.25,
+        threshold: float = 0.1,
+        temperature: float = 0.1,
+        projection: int = 128,
+    ) -> None:
+        super().__init__(encoder, augment=augment)
+        self.options = {
+            "slabs": slabs, "depth": depth, "threshold": threshold, "temperature": temperature,
+            "projection": projection,
+        }  # fmt: skip
+        self.slabs, self.depth, self.threshold = slabs, depth, threshold
+        self.temperature = temperature
+        self.project = nn.Sequential(
+            nn.Linear(encoder.width, encoder.width), nn.ReLU(), nn.Linear(encoder.width, projection)
+        )
+
+    def views(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Slabs (batch, slab, channel, *slab space) and their heights in [0, 1]."""
+        images, rng = self.augment(batch.images, batch.rng), batch.rng
+        depth = max(1, round(self.depth * images.shape[-1]))
+        room = images.shape[-1] - depth
+        shape = (len(images), self.slabs)
+        starts = torch.randint(room + 1, shape, generator=rng, device=rng.device)
+        slabs = [
+            torch.stack([image[..., k : k + depth] for k in own])
+            for image, own in zip(images, starts.tolist(), strict=True)
+        ]
+        return torch.stack(slabs), starts / max(1, room)
+
+    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
+        """Contrast all slabs of the batch."""
+        slabs, heights = views
+        projections = self.project(self.encoder(slabs.flatten(0, 1)))
+        return contrast_positions(projections, heights.flatten(), self.threshold, self.temperature)
+
+    @torch.no_grad()
+    def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """The slabs."""
+        return {f"slab {k + 1}": views[0][:, k] for k in range(self.slabs)}
+
+
+def contrast_positions(
+    projections: Tensor, heights: Tensor, threshold: float, temperature: float
+) -> Tensor:
+    """Mean log-likelihood of near slabs among all others, negated.
+
+    Args:
+        projections: (slab, width).
+        heights: (slab,) in [0, 1].
+        threshold: Largest difference of heights among positives.
+        temperature: Divides the cosine similarities.
+    """
+    unit = F.normalize(projections.float(), dim=1)
+    own = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    logs = (unit @ unit.T / temperature).masked_fill(own, -torch.inf).log_softmax(1)
+    near = ((heights[:, None] - heights[None, :]).abs() < threshold) & ~own
+    count = near.sum(1)
+    terms = logs.masked_fill(~near, 0.0).sum(1) / count.clamp_min(1)
+    return -terms.sum() / (count > 0).sum().clamp_min(1)

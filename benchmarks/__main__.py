@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import augmentation, coverage, speed, startup, studies
+from benchmarks import augmentation, coverage, memory, speed, startup, studies
 
 BENCHMARKS = {
     "startup": startup.measure,
     "speed": speed.measure,
     "augmentation": augmentation.measure,
     "coverage": coverage.measure,
+    "memory": memory.measure,
     "demo": studies.measure_demo,
     "breast": studies.measure_breast,
     "hippocampus": studies.measure_hippocampus,
 }
-WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "demo")
+WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "memory", "demo")
 
 
 def main(names: list[str]) -> int:

@@ -326,6 +326,27 @@ class TestRunFolders:
         assert "Going on with the unfinished run" in ending.out
         assert (out / "store" / "images.npy").stat().st_mtime_ns == built
 
+    def test_another_study_takes_the_store_that_is_there(
+        self, tassl: Command, data: Path, tmp_path: Path, halted: str, monkeypatch
+    ):
+        monkeypatch.setenv("TASSL_CACHE", str(tmp_path / "cache"))
+        files = []
+        for name, size in (("first", 16), ("second", 16), ("third", 12)):
+            ending = tassl(*study(data, tmp_path / name, "--size", size, "--seed", len(files)))
+            assert ending.refusal() == halted
+            files.append(tmp_path / name / "store/images.npy")
+        assert files[0].samefile(files[1])
+        assert not files[0].samefile(files[2])
+
+    def test_store_cut_short_leaves_the_way_free(
+        self, tassl: Command, data: Path, tmp_path: Path, halted: str
+    ):
+        out = tmp_path / "out"
+        assert tassl(*study(data, out)).refusal() == halted
+        (out / "store.0123456789abcdef.part").mkdir()
+        assert tassl(*study(data, out, "--size", 12)).refusal() == halted
+        assert not (out / "store.0123456789abcdef.part").exists()
+
     def test_touched_data_are_read_anew_and_kept(self, tassl: Command, data, tmp_path, halted):
         out = tmp_path / "out"
         assert tassl(*study(data, out)).refusal() == halted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +12,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tassl.data import store as stores
 from tassl.data.audit import Duplicate, find_duplicates
 from tassl.data.grid import Grid, choose_grid, fit_to_grid
 from tassl.data.layouts import index
 from tassl.data.manifest import Manifest, make_table
 from tassl.data.readers import Picture
-from tassl.data.store import Store, build_store, open_store
-from tassl.errors import InputError, RunFolderError
+from tassl.data.store import Store, build_store, building, open_store
+from tassl.errors import InputError
 
 rng = np.random.default_rng(0)
 
@@ -201,22 +199,6 @@ class TestBuilding:
         assert "a/1_mask.png has shape (8, 9), its image a/1.png (8, 8)" in str(caught.value)
 
 
-class TestSpace:
-    def test_too_little_room_is_said_before_anything_is_written(self, tmp_path: Path, monkeypatch):
-        data = save_folder(tmp_path / "data", {"a/1.png": (8, 8), "b/2.png": (8, 8)})
-        usage = shutil.disk_usage(tmp_path)._replace(free=100)
-        monkeypatch.setattr(stores.shutil, "disk_usage", lambda place: usage)
-        with pytest.raises(RunFolderError, match=r"need 0.0 GB; 0.0 GB are free .* smaller --size"):
-            build(data, tmp_path / "store")
-        assert not (tmp_path / "store").exists()
-        assert list((tmp_path / "store.part").iterdir()) == []
-
-    def test_much_room_is_said(self, tmp_path: Path, monkeypatch):
-        monkeypatch.setattr(stores, "WORTH_SAYING", 10)
-        data = save_folder(tmp_path / "data", {"a/1.png": (8, 8), "b/2.png": (8, 8)})
-        assert "the prepared images take 0.0 GB" in build(data, tmp_path / "store").notes
-
-
 class TestStore:
     @pytest.fixture
     def data(self, tmp_path: Path) -> Path:
@@ -241,12 +223,12 @@ class TestStore:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(stores, "_hash_table", stop)
+            patch.setattr(building, "_hash_table", stop)
             with pytest.raises(KeyboardInterrupt):
                 build(data, tmp_path / "s")
         assert not (tmp_path / "s").exists()
         assert build(data, tmp_path / "s").images.shape == (30, 1, 16, 16)
-        assert not (tmp_path / "s.part").exists()
+        assert not list(tmp_path.glob("s.*.part"))
 
     def test_travels_as_its_path(self, data: Path, tmp_path: Path):
         store = build(data, tmp_path / "s")

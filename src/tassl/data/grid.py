@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from tassl.data.readers import Picture
 
+Spacing = tuple[float, ...] | None
 WIDEST = 1.5  # times the median field of view
 
 
@@ -25,13 +25,11 @@ class Grid:
     """
 
     shape: tuple[int, ...]
-    spacing: tuple[float, ...] | None
+    spacing: Spacing
 
 
 def choose_grid(
-    shapes: Sequence[tuple[int, ...]],
-    spacings: Sequence[tuple[float, ...] | None],
-    longest: int,
+    shapes: Sequence[tuple[int, ...]], spacings: Sequence[Spacing], longest: int
 ) -> Grid:
     """Choose the smallest grid that holds every image, at most `longest` pixels a side.
 
@@ -43,8 +41,8 @@ def choose_grid(
     known = [spacing for spacing in spacings if spacing is not None]
     if len(known) < len(shapes) or (sizes.shape[1] == 2 and _differ(sizes * np.array(known))):
         limit = min(longest, int(sizes.max()))
-        scaled = sizes * np.array([_own_scale(shape, limit) for shape in shapes])[:, None]
-        return Grid(tuple(int(n) for n in np.round(scaled.max(0))), None)
+        scaled = sizes * (limit / sizes.max(1))[:, None]
+        return Grid(tuple(max(1, int(n)) for n in np.round(scaled.max(0))), None)
     target = np.median(np.array(known), axis=0)
     extent = (sizes * np.array(known) / target).max(0)
     coarser = max(1.0, float(extent.max()) / longest)
@@ -63,14 +61,54 @@ def fit_to_grid(picture: Picture, grid: Grid, *, is_mask: bool = False) -> np.nd
     Returns:
         Array (channel, *grid.shape).
     """
-    space = picture.pixels.shape[1:]
-    if grid.spacing and picture.spacing:
-        zoom = [own / target for own, target in zip(picture.spacing, grid.spacing, strict=True)]
-    else:
-        zoom = [min(g / n for g, n in zip(grid.shape, space, strict=True))] * len(space)
-    channels = [_resample(channel, zoom, is_mask) for channel in picture.pixels]
+    sizes = _scaled_sizes(picture.pixels.shape[1:], picture.spacing, grid)
+    channels = [_resample(channel, sizes, is_mask) for channel in picture.pixels]
     outside = 0 if is_mask else min(channel.min() for channel in channels)
     return np.stack([_centre(channel, grid.shape, outside) for channel in channels])
+
+
+def fit_points(
+    points: np.ndarray, space: tuple[int, ...], spacing: Spacing, grid: Grid
+) -> np.ndarray:
+    """Move positions in an image to where `fit_to_grid` puts what lies there.
+
+    Args:
+        points: (point, axis) in pixels, counted from the outer edge of the first one: its centre
+            is 0.5.
+        space: Shape of the image.
+        spacing: Its voxel size in mm.
+        grid: Where the image is put.
+
+    Returns:
+        (point, axis) in pixels of the grid, outside of it where the image is cut.
+    """
+    sizes = np.array(_scaled_sizes(space, spacing, grid))
+    spare = np.array(grid.shape) - sizes
+    starts = np.where(spare < 0, -(-spare // 2), spare // 2)
+    return points * (sizes / np.array(space)) + starts
+
+
+def fit_boxes(
+    boxes: Sequence[float], space: tuple[int, ...], spacing: Spacing, grid: Grid
+) -> tuple[float, ...]:
+    """Move boxes, cut them at the edge of the grid and drop what lies outside.
+
+    Args:
+        boxes: (class, low corner..., high corner...) one after another.
+        space: Shape of the image.
+        spacing: Its voxel size in mm.
+        grid: Where the image is put.
+
+    Returns:
+        The same in pixels of the grid.
+    """
+    dims = len(space)
+    table = np.array(boxes, dtype=float).reshape(-1, 1 + 2 * dims)
+    corners = fit_points(table[:, 1:].reshape(-1, dims), space, spacing, grid)
+    corners = corners.clip(0, grid.shape).reshape(len(table), 2, dims)
+    inside = (corners[:, 1] > corners[:, 0]).all(1)
+    moved = np.column_stack([table[:, 0], corners.reshape(len(table), 2 * dims)])[inside]
+    return tuple(moved.ravel().tolist())
 
 
 def _differ(extents: np.ndarray) -> bool:
@@ -78,18 +116,26 @@ def _differ(extents: np.ndarray) -> bool:
     return bool((extents.max(0) > WIDEST * np.median(extents, axis=0)).any())
 
 
-def _own_scale(shape: tuple[int, ...], limit: int) -> float:
-    return limit / max(shape)
-
-
-def _resample(channel: np.ndarray, zoom: Sequence[float], is_mask: bool) -> Any:
+def _scaled_sizes(space: tuple[int, ...], spacing: Spacing, grid: Grid) -> tuple[int, ...]:
+    """Pixels along each axis once an image has the grid's voxel size, before it is centred."""
+    if grid.spacing and spacing:
+        zoom = [own / target for own, target in zip(spacing, grid.spacing, strict=True)]
+    else:
+        zoom = [min(g / n for g, n in zip(grid.shape, space, strict=True))] * len(space)
     if np.allclose(zoom, 1.0, atol=1e-3):
+        return space
+    return tuple(max(1, round(n * z)) for n, z in zip(space, zoom, strict=True))
+
+
+def _resample(channel: np.ndarray, sizes: tuple[int, ...], is_mask: bool) -> np.ndarray:
+    if channel.shape == sizes:
         return channel
-    if is_mask:
-        return ndimage.zoom(channel, zoom, order=0, grid_mode=True, mode="nearest")
-    blur = [max(0.0, (1 / z - 1) / 2) for z in zoom]
-    smooth = ndimage.gaussian_filter(channel.astype(np.float32), blur)
-    return ndimage.zoom(smooth, zoom, order=1, grid_mode=True, mode="nearest")
+    zoom = [size / n for size, n in zip(sizes, channel.shape, strict=True)]
+    if not is_mask:
+        blur = [max(0.0, (1 / z - 1) / 2) for z in zoom]
+        channel = ndimage.gaussian_filter(channel.astype(np.float32), blur)
+    resampled = ndimage.zoom(channel, zoom, order=int(not is_mask), grid_mode=True, mode="nearest")
+    return np.asarray(resampled)
 
 
 def _centre(channel: np.ndarray, shape: tuple[int, ...], outside: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +23,14 @@ class Normalisation:
 
 
 def measure_normalisation(store: Store, rows: np.ndarray) -> Normalisation:
-    """Measure mean and deviation on at most 1,000 evenly chosen rows."""
-    chosen = np.sort(rows)[:: max(1, len(rows) // MOST_IMAGES_FOR_STATISTICS)]
-    values = store.images[chosen].astype(np.float64)
-    axes = (0, *range(2, values.ndim))
-    mean, deviation = values.mean(axes), np.maximum(values.std(axes), 1e-3)
+    """Measure mean and deviation on at most 1,000 evenly chosen rows, one at a time."""
+    chosen = np.sort(rows)[:: max(1, -(-len(rows) // MOST_IMAGES_FOR_STATISTICS))]
+    means, squares = np.zeros((2, len(chosen), store.channels))
+    for k, row in enumerate(chosen):
+        pixels = store.images[row].reshape(store.channels, -1) * np.float64(store.scale)
+        means[k], squares[k] = pixels.mean(1), (pixels**2).mean(1)
+    mean = means.mean(0)
+    deviation = np.maximum(np.sqrt((squares.mean(0) - mean**2).clip(0)), 1e-3)
     return Normalisation(tuple(map(float, mean)), tuple(map(float, deviation)))
 
 
@@ -47,8 +51,11 @@ class Tensors:
 
     def images(self, rows: np.ndarray) -> Tensor:
         """Normalised images, (row, channel, *space) float32."""
-        pixels = torch.from_numpy(self.store.images[rows].astype(np.float32))
-        return (pixels - self._mean) / self._deviation
+        return self._normalise(self.store.images[rows])
+
+    def crops(self, rows: np.ndarray, starts: np.ndarray, size: Sequence[int]) -> Tensor:
+        """Normalised windows, (row, channel, *size) float32; see `Store.crops`."""
+        return self._normalise(self.store.crops(rows, starts, size))
 
     def masks(self, rows: np.ndarray) -> Tensor:
         """Class numbers, (row, *space) int64."""
@@ -58,3 +65,7 @@ class Tensors:
     def labels(self, rows: np.ndarray) -> Tensor:
         """Class of each image, (row,) int64."""
         return torch.from_numpy(self.store.table.label.to_numpy()[rows].astype(np.int64))
+
+    def _normalise(self, stored: np.ndarray) -> Tensor:
+        pixels = torch.from_numpy(stored).float()  # ten times as fast as numpy from float16
+        return (pixels * self.store.scale - self._mean) / self._deviation

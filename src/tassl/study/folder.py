@@ -64,8 +64,8 @@ def _changes(file: Path, facts: dict[str, Any]) -> list[str]:
 
 
 def holds_only_data(folder: Path) -> bool:
-    """Whether nothing was trained in a run folder yet."""
-    return all(place.name in PREPARED for place in folder.iterdir())
+    """Whether nothing was trained in a run folder yet; a store under way is data."""
+    return all(place.name in PREPARED or place.match("store.*.part") for place in folder.iterdir())
 
 
 def _clear(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from tassl.checkpoint import Recipe
 from tassl.data.audit import Audit, run_audit
 from tassl.data.layouts import index
 from tassl.data.manifest import SPLITS
-from tassl.data.store import Store, build_store, open_store, trace_files
+from tassl.data.store import Store, build_store, open_store, sign_store
 from tassl.data.tensors import Tensors, measure_normalisation
 from tassl.errors import InputError
 from tassl.evaluation.splits import draw_splits
@@ -104,8 +105,9 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
         own_splits=study.own_splits,
         watch=narrator.transfer,
     )
+    steps = f"{profile.name}: {profile.steps}"
     kept = open_store(place) if (place / "store.json").exists() else None
-    if kept and kept.trace == trace_files(manifest):
+    if kept and kept.signature == sign_store(manifest, steps, study.size):
         return kept
     trained = kept and not holds_only_data(folder)
     with narrator.stage("Reading images", 2 * len(manifest.table)) as tick:
@@ -113,7 +115,9 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
             manifest,
             profile.prepare,
             spare if trained else place,
+            steps=steps,
             longest=study.size,
+            cache=_shared_stores(),
             on_image=tick,
         )
     if not (kept and trained):
@@ -125,6 +129,12 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
             "Put them back, or start a new run with another --out."
         )
     return kept
+
+
+def _shared_stores() -> Path | None:
+    """Where runs share their stores, if the user has a place for what can be shared."""
+    cache = os.environ.get("TASSL_CACHE")
+    return Path(cache) / "stores" if cache else None
 
 
 def _check_dims(study: Study, store: Store) -> None:

@@ -1,0 +1,120 @@
+"""One image with its mask and boxes, from however many files it lies in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from tassl.data.readers import Picture, read_mask, read_parts, read_picture
+from tassl.errors import InputError, UnreadableFile
+
+OBJECT = 1  # class of every object where masks number objects
+
+
+class Row(NamedTuple):
+    """The columns of a manifest that say where an image lies."""
+
+    file: str
+    parts: Sequence[str]
+    array: str
+    item: int
+    masks: Sequence[str]
+    boxes: Sequence[float] | None
+    spacing: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a row of the manifest stands for.
+
+    Args:
+        picture: The image, with the voxel size of the table where its file gives none.
+        mask: (*space) class numbers, None where it has none.
+        boxes: (class, low corner..., high corner...) one after another in pixels of the file, None
+            where unknown.
+    """
+
+    picture: Picture
+    mask: np.ndarray | None
+    boxes: tuple[float, ...] | None
+
+
+def list_rows(table: pd.DataFrame) -> list[Row]:
+    """The rows of a manifest's table."""
+    return [Row(*row) for row in table[list(Row._fields)].itertuples(index=False)]
+
+
+def read_row(root: Path, row: Row, *, instances: bool) -> Sample:
+    """Read one row of a manifest.
+
+    Args:
+        root: Folder that its files are relative to.
+        row: Where they lie.
+        instances: Whether masks number objects: then each gives a box, and all are class 1.
+
+    Raises:
+        UnreadableFile: A file cannot be read, or its masks do not fit together.
+        InputError: The mask has another shape than the image.
+    """
+    picture = _read_picture(root, row)
+    boxes = None if row.boxes is None else tuple(map(float, row.boxes))
+    if not len(row.masks):
+        return Sample(picture, None, boxes)
+    masks = _read_masks(root, row)
+    space = picture.pixels.shape[1:]
+    for name, mask in zip(row.masks, masks, strict=True):
+        if mask.shape != space:
+            raise InputError(
+                f"{name} has shape {mask.shape}, its image {row.file} {space}. "
+                "Mend or remove this pair."
+            )
+    if instances:
+        found = [box for mask in masks for box in find_boxes(mask)]
+        boxes = tuple(value for box in found for value in box) if boxes is None else boxes
+        masks = [(mask > 0).astype(np.uint8) for mask in masks]
+    return Sample(picture, unite(masks), boxes)
+
+
+def unite(masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Lay masks of one image over each other; where several hold something the later one shows."""
+    united, *others = masks
+    for mask in others:
+        united = np.where(mask != 0, mask, united)
+    return united
+
+
+def find_boxes(mask: np.ndarray) -> list[tuple[float, ...]]:
+    """Box (class 1, low corner..., high corner...) around each number above zero."""
+    values, numbers = np.unique(np.maximum(mask, 0), return_inverse=True)
+    found = ndimage.find_objects(numbers.reshape(mask.shape) + int(values[0] > 0))
+    return [
+        (OBJECT, *(float(side.start) for side in box), *(float(side.stop) for side in box))
+        for box in found
+    ]
+
+
+def _read_picture(root: Path, row: Row) -> Picture:
+    if len(row.parts):
+        picture = read_parts([root / part for part in row.parts])
+    else:
+        picture = read_picture(root / row.file, row.array, row.item)
+    if picture.spacing is None and len(row.spacing):
+        return replace(picture, spacing=tuple(map(float, row.spacing)))
+    return picture
+
+
+def _read_masks(root: Path, row: Row) -> list[np.ndarray]:
+    if row.array:
+        masks = [read_mask(root / row.file, row.masks[0], row.item)]
+    else:
+        masks = [read_mask(root / name) for name in row.masks]
+    for name, mask in zip(row.masks, masks, strict=True):
+        if mask.pixels.dtype.kind == "f":
+            raise UnreadableFile(f"its mask {name} holds fractions; wanted whole class numbers")
+    return [mask.pixels[0] for mask in masks]

@@ -409,6 +409,36 @@ def _make_dicom_bombs(seeds: Path, target: Path) -> None:
             held.Rows = held.Columns = 65_535
             held.NumberOfFrames = 100
             held.save_as(target / f"sides-{file.name}")
+    _make_stream_bombs(target)
+
+
+def _make_stream_bombs(target: Path) -> None:
+    """Sound headers over packed streams that claim, or hold, far more."""
+    import pydicom
+    from pydicom.encaps import encapsulate, get_frame
+
+    bundled = Path(pydicom.__file__).parent / "data" / "test_files"
+    for name, marker, at, width in (
+        ("MR_small_jp2klossless.dcm", b"\xff\x51", 6, 4),
+        ("MR_small_jpeg_ls_lossless.dcm", b"\xff\xf7", 5, 2),
+        ("SC_rgb_jpeg_gdcm.dcm", b"\xff\xc3", 5, 2),
+        ("SC_rgb_jpeg_dcmtk.dcm", b"\xff\xc0", 5, 2),
+    ):
+        held = pydicom.dcmread(bundled / name)
+        packed = get_frame(held.PixelData, 0, number_of_frames=1)
+        start = packed.index(marker) + at
+        sides = (20_000).to_bytes(width) * 2
+        held.PixelData = encapsulate([packed[:start] + sides + packed[start + len(sides) :]])
+        held.save_as(target / f"stream-{name}")
+
+    deflated = bundled / "image_dfl.dcm"
+    start = 144 + pydicom.dcmread(deflated).file_meta.FileMetaInformationGroupLength
+    held, packer = deflated.read_bytes(), zlib.compressobj(9, zlib.DEFLATED, -15)
+    padding = b"\xfc\xff\xfc\xffOB\0\0" + (30 * 2**24).to_bytes(4, "little")
+    begun = packer.compress(zlib.decompress(held[start:], -15) + padding)
+    begun += packer.flush(zlib.Z_FULL_FLUSH)  # after which a block may be repeated
+    zeros = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    (target / "deflated.dcm").write_bytes(held[:start] + begun + zeros * 30 + packer.flush())
 
 
 def make_true_npz_bomb(file: Path) -> Path:

@@ -6,13 +6,17 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from io import BytesIO
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLosslessSV1, generate_uid
 
 from tassl.data.layouts import index
@@ -20,6 +24,7 @@ from tassl.data.privacy import pseudonym, read_key
 from tassl.data.readers import dicom as reader
 from tassl.data.readers import read_parts, read_picture
 from tassl.data.readers.headers import read_header
+from tassl.data.readers.streams import find_sides
 from tassl.data.store import build_store
 from tassl.errors import OptionError, UnreadableFile
 
@@ -202,13 +207,52 @@ class TestValues:
 class TestRefusals:
     def test_bomb_is_refused_before_decoding(self, tmp_path: Path):
         file = save(tmp_path / "a.dcm", np.zeros((4, 4), np.int16), Rows=65535, Columns=65535)
-        with pytest.raises(UnreadableFile, match="claims"):
+        with pytest.raises(UnreadableFile, match=r"8\.6 GB"):
             read_picture(file)
 
     def test_short_file_is_named(self, tmp_path: Path):
         file = save(tmp_path / "a.dcm", np.zeros((4, 4), np.int16), Rows=40)
-        with pytest.raises(UnreadableFile, match="cut short: 32 of 320"):
+        with pytest.raises(UnreadableFile, match="320 bytes of pixels, more than its 32"):
             read_picture(file)
+
+    def test_one_frame_of_a_long_cine_is_no_bomb(self, tmp_path: Path):
+        """100 minutes of a cine take 4.6 GB, one frame 1.5 MB."""
+        dataset = pydicom.dcmread(bundled("SC_rgb_jpeg_dcmtk.dcm"))
+        photo = BytesIO()
+        Image.fromarray(np.full((512, 1024, 3), 90, np.uint8)).save(photo, "JPEG")
+        dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 512, 1024, 3000
+        dataset.PixelData = encapsulate([photo.getvalue()] * 3000)
+        dataset.save_as(tmp_path / "a.dcm")
+        picture = read_picture(tmp_path / "a.dcm", item=2999)
+        assert picture.pixels.shape == (3, 512, 1024)
+        assert np.abs(picture.pixels.astype(int) - 90).max() <= 2
+
+    def test_lying_count_of_frames_places_none(self, tmp_path: Path):
+        shared, place, direction, measures = Dataset(), Dataset(), Dataset(), Dataset()
+        place.ImagePositionPatient, measures.PixelSpacing = [0, 0, 0], [1, 1]
+        direction.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        shared.PlanePositionSequence, shared.PlaneOrientationSequence = [place], [direction]
+        shared.PixelMeasuresSequence = [measures]
+        groups = {"SharedFunctionalGroupsSequence": [shared]}
+        groups["PerFrameFunctionalGroupsSequence"] = [Dataset()]
+        file = save(tmp_path / "a.dcm", np.zeros((4, 4), np.int16), NumberOfFrames=99, **groups)
+        assert read_header(file).planes == ()
+
+    @pytest.mark.parametrize(
+        ("name", "sides"),
+        [
+            ("MR_small_jp2klossless", (64, 64)),
+            ("MR_small_jpeg_ls_lossless", (64, 64)),
+            ("SC_rgb_jpeg_gdcm", (100, 100)),
+            ("JPEG-lossy", (1024, 256)),
+            ("MR_small_RLE", None),
+        ],
+    )
+    def test_sides_of_a_packed_stream_cut_anywhere(self, name: str, sides):
+        dataset = pydicom.dcmread(bundled(f"{name}.dcm"))
+        packed = get_frame(dataset.PixelData, 0, number_of_frames=1)
+        assert find_sides(packed) == sides
+        assert {find_sides(packed[:end]) for end in range(700)} <= {None, sides}
 
     def test_junk_with_the_ending(self, tmp_path: Path):
         (tmp_path / "a.dcm").write_bytes(b"no DICOM at all" * 50)
@@ -251,6 +295,28 @@ class TestSeries:
         right_most = 0  # x of DICOM runs to the left, so the last slice is the patient's left
         assert np.argwhere(picture.pixels[0] == 4).tolist() == [[right_most, 0, 4]]
         assert picture.notes == ()
+
+    @pytest.mark.parametrize("axes", list(permutations(np.eye(3))))
+    def test_every_direction_is_turned_as_itk_turns_it(self, tmp_path: Path, axes):
+        for k, (right, down, up) in enumerate(product((1, -1), repeat=3)):
+            (folder := tmp_path / str(k)).mkdir()
+            across, along = right * axes[0], down * axes[1]
+            step = 3.0 * up * np.cross(across, along)
+            files = [
+                save(
+                    folder / f"{n}.dcm",
+                    np.random.default_rng(n).integers(0, 999, (5, 6), dtype=np.int16),
+                    ImagePositionPatient=[*map(float, n * step)],
+                    ImageOrientationPatient=[*map(float, (*across, *along))],
+                    PixelSpacing=[2, 0.5],
+                )
+                for n in range(4)
+            ]
+            names = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+            image = SimpleITK.DICOMOrient(SimpleITK.ReadImage(names), "RAS")
+            picture = read_parts(files)
+            np.testing.assert_array_equal(picture.pixels[0].T, SimpleITK.GetArrayFromImage(image))
+            assert picture.spacing == pytest.approx(image.GetSpacing())
 
     def test_copies_of_a_slice_are_dropped(self, tmp_path: Path):
         files = save_sphere(tmp_path, np.arange(-30, 31, 2.0))
@@ -416,6 +482,29 @@ class TestTree:
         assert frames.item.tolist() == frames.order.tolist()
         assert [item.file for item in manifest.set_aside] == ["gone", "odd.bin"]
         assert "3 patients, 5 studies" in manifest.notes[0]
+
+    def test_a_person_is_one_subject_whoever_issued_the_number(self, tmp_path: Path):
+        """Two subjects of one person may stand on both sides of a split."""
+        plain = np.ones((4, 4), np.int16)
+        save(tmp_path / "a.dcm", plain, StudyInstanceUID="1.5")
+        save(tmp_path / "b.dcm", plain, StudyInstanceUID="1.6", IssuerOfPatientID="CLINIC")
+        assert index(tmp_path).table.subject.nunique() == 1
+
+    def test_only_frames_of_one_cine_are_neighbours(self, tmp_path: Path):
+        for k in range(4):
+            cine = np.zeros((5, 4, 4), np.int16)
+            series = f"1.{k // 2}"
+            save(tmp_path / f"{k}.dcm", cine, NumberOfFrames=5, SeriesInstanceUID=series)
+        table = index(tmp_path).table
+        assert table.study.nunique() == 1
+        near = table.order.to_numpy()[:, None] - table.order.to_numpy()
+        same = table.file.to_numpy()[:, None] == table.file.to_numpy()
+        np.testing.assert_array_equal(np.abs(near) < 5, same)
+
+    def test_single_pictures_of_a_series_follow_one_another(self, tmp_path: Path):
+        for k in range(3):
+            save(tmp_path / f"{k}.dcm", np.ones((4, 4), np.int16), InstanceNumber=k + 1)
+        assert index(tmp_path).table.order.tolist() == [0, 1, 2]
 
     def test_localizer_is_set_aside(self, tmp_path: Path):
         save_sphere(tmp_path, np.arange(5.0))

@@ -7,7 +7,7 @@ other picture stands for itself. Patients, studies and series appear as pseudony
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ WANTED = "DICOM files (.dcm, .dicom, .ima, or any that begin as DICOM does)"
 LOOKED_AT = 200  # files, before a folder is taken for another's
 FEWEST_SLICES = 4
 MOST_FRAMES = 16  # of one cine
+APART = 1000  # places between two series or cines of a study, so that none are neighbours
 BESIDE = {".txt", ".md", ".csv", ".json", ".xml", ".html", ".pdf", ".log"}  # explain the data
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 PROJECTIONS = ("CR", "DX", "MG")  # public sets of X-rays come as secondary captures
@@ -54,14 +55,16 @@ def read(path: Path) -> Manifest:
     """
     key = read_key()
     series, set_aside = _group(path)
-    volumes, images = [], []
+    volumes, images, taken = [], [], Counter()
     for found in series.values():
+        study = (found[0][1].patient, found[0][1].study)
         try:
-            is_volume, rows = _read_series(found, key)
+            is_volume, rows = _read_series(found, key, taken[study])
         except UnreadableFile as error:
             set_aside.append(SetAside(found[0][0], f"a series of {len(found)} files {error}"))
         else:
             (volumes if is_volume else images).extend(rows)
+            taken[study] += sum(header.frames + APART for _, header in found)
     if sum(len(row["parts"]) or FEWEST_SLICES for row in volumes) >= len(images):
         kept, others, reason = volumes, images, "a single picture among volumes"
     else:
@@ -112,8 +115,8 @@ def _read_wanted(file: Path) -> Header:
     return header
 
 
-def _read_series(found: Found, key: bytes) -> tuple[bool, list[dict[str, object]]]:
-    """Rows of a series, and whether they are volumes."""
+def _read_series(found: Found, key: bytes, start: int) -> tuple[bool, list[dict[str, object]]]:
+    """Rows of a series, numbered from a place in its study, and whether they are volumes."""
     _, head = found[0]
     patient = head.patient or head.study
     name = pseudonym("\n".join((patient, head.study, head.series)), key)
@@ -132,11 +135,16 @@ def _read_series(found: Found, key: bytes) -> tuple[bool, list[dict[str, object]
             shared | {"id": f"{name}-{k}", "file": file, "parts": ()}
             for k, (file, _) in enumerate(found)
         ]
-    return False, [
-        shared | {"id": f"{name}-{k}-{frame}", "file": file, "item": frame, "order": k + frame}
-        for k, (file, header) in enumerate(found)
-        for frame in _spread(header.frames)
-    ]
+    rows = []
+    for k, (file, header) in enumerate(found):
+        rows += [
+            shared
+            | {"id": f"{name}-{k}-{frame}", "file": file, "item": frame}
+            | {"order": start + max(frame, 0)}
+            for frame in _spread(header.frames)
+        ]
+        start += 1 if header.frames == 1 else header.frames + APART
+    return False, rows
 
 
 def _count_places(headers: list[Header]) -> int:

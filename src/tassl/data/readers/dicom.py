@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tassl.data.readers.base import Picture
+from tassl.data.readers.base import Picture, check_held, check_size
 from tassl.data.readers.headers import (
+    PACKED,
+    PLAUSIBLE,
     Plane,
     count_frames,
     find_group,
@@ -25,18 +27,17 @@ from tassl.data.readers.headers import (
     open_dataset,
 )
 from tassl.data.readers.stacks import PARALLEL, stack_slices
+from tassl.data.readers.streams import find_sides
 from tassl.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 ENDINGS = (".dcm", ".dicom", ".ima")
-MOST_BYTES = 2**31
 PIXEL_TAGS = (
     "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
 )  # fmt: skip
-PLAUSIBLE, PACKED = 2**26, 1000  # bytes that any file may claim; times its own size beyond them
 RESCALE = "PixelValueTransformationSequence"
 CENTIMETRES = 3  # units of an ultrasound region
 
@@ -63,11 +64,13 @@ def read(file: Path, item: int = -1, *, is_mask: bool = False) -> Picture:
     """
     with hushed():
         dataset = open_dataset(file)
-        _check_size(dataset)
         planes, frames = find_planes(dataset), count_frames(dataset)
+        apart = frames > 1 and len({tuple(plane.position) for plane in planes}) > 1
+        is_volume = item == -1 and apart
+        _check_pixels(dataset, frames if is_volume else 1)
         if not -1 <= item < frames:
             raise UnreadableFile(f"has {frames} frames; frame {item} was wanted")
-        if item == -1 and frames > 1 and len({tuple(plane.position) for plane in planes}) > 1:
+        if is_volume:
             slices = [_read_frame(dataset, k, is_mask=is_mask) for k in range(frames)]
             return replace(_stack([*slices], [*planes]), facts=list_facts(dataset))
         picture = _read_frame(dataset, max(item, 0), is_mask=is_mask)
@@ -93,7 +96,7 @@ def join(files: Sequence[Path]) -> Picture:
         slices, planes, facts = [], [], {}
         for file in files:
             dataset = open_dataset(file)
-            _check_size(dataset, times=len(files))
+            _check_pixels(dataset, len(files))
             found = find_planes(dataset)
             if len(found) != 1:
                 raise UnreadableFile("holds a slice that does not say where it lies")
@@ -120,23 +123,37 @@ def _stack(slices: list[Picture], planes: list[Plane]) -> Picture:
     return replace(volume, notes=(*notes, *volume.notes))
 
 
-def _check_size(dataset: Dataset, times: int = 1) -> None:
-    """Refuse what would fill the memory, before it is decoded, and what is cut short."""
+def _check_pixels(dataset: Dataset, wanted: int) -> None:
+    """Refuse what would fill the memory, before it is decoded, and what is cut short.
+
+    Args:
+        dataset: The file.
+        wanted: Frames of its size that will be held at once.
+    """
     if "PixelData" not in dataset:
         raise UnreadableFile("holds no pixels")
     samples = int(dataset.get("SamplesPerPixel") or 1)
-    values = int(dataset.Rows) * int(dataset.Columns) * count_frames(dataset) * samples
-    size = values * int(dataset.BitsAllocated) // 8
-    if size * times > MOST_BYTES:
-        raise UnreadableFile(f"claims {size * times} bytes of pixels; the most is {MOST_BYTES}")
+    bits = int(dataset.Rows) * int(dataset.Columns) * samples * int(dataset.BitsAllocated)
+    check_size(bits * wanted // 8)
+    size, held = bits * count_frames(dataset) // 8, len(dataset.PixelData)
     plain = not dataset.file_meta.TransferSyntaxUID.is_encapsulated
     subsampled = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
-    if plain and not subsampled and len(dataset.PixelData) < size:
-        raise UnreadableFile(f"is cut short: {len(dataset.PixelData)} of {size} bytes of pixels")
-    if size > max(PLAUSIBLE, PACKED * len(dataset.PixelData)):
-        raise UnreadableFile(
-            f"claims {size} bytes of pixels in {len(dataset.PixelData)}: its header is damaged"
-        )
+    if plain and not subsampled:
+        check_held(size, held)
+    if size > PLAUSIBLE:
+        check_held(size, held, PACKED)
+
+
+def _check_stream(dataset: Dataset, frame: int) -> None:
+    """Refuse a packed frame whose own size is not that of the header."""
+    from pydicom.encaps import get_frame
+
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    packed = get_frame(dataset.PixelData, frame, number_of_frames=count_frames(dataset))
+    wanted = (int(dataset.Rows), int(dataset.Columns))
+    if (sides := find_sides(packed)) not in (None, wanted):
+        raise UnreadableFile(f"packs a picture of {sides} pixels; its header says {wanted}")
 
 
 def _read_frame(dataset: Dataset, frame: int, *, is_mask: bool = False) -> Picture:
@@ -144,6 +161,7 @@ def _read_frame(dataset: Dataset, frame: int, *, is_mask: bool = False) -> Pictu
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
     from pydicom.pixels.utils import pixel_array
 
+    _check_stream(dataset, frame)
     try:
         pixels = pixel_array(dataset, index=frame)
     except (KeyboardInterrupt, SystemExit):

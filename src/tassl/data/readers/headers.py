@@ -13,15 +13,18 @@ from collections.abc import Iterator, Mapping, MutableSequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from tassl.data.readers.base import MOST_BYTES
+from tassl.data.readers.streams import check_inflated
 from tassl.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+PLAUSIBLE, PACKED = 2**26, 1000  # bytes that any file may claim; times its own size beyond them
 NUMBER = r"[+-]?\d{1,12}(\.\d{1,16})?([eE][+-]?\d{1,3})?"
 FACTS = {
     "Modality": r"[A-Z]{2}|RTIMAGE|RTDOSE|RTPLAN|RTSTRUCT|RTRECORD|SEG|ECG|OPT|OPTENF|REG|SRF|KER",
@@ -52,8 +55,8 @@ MAKERS = (
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 PLANE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 WANTED = (
-    *FACTS, *GROUPS, *PLANE, "PatientID", "IssuerOfPatientID", "StudyInstanceUID",
-    "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "ImageType", "InstanceNumber",
+    *FACTS, *GROUPS, *PLANE, "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID",
+    "SOPClassUID", "ImageType", "InstanceNumber",
     "Manufacturer", "ManufacturerModelName",
 )  # fmt: skip
 
@@ -78,7 +81,8 @@ class Header:
     """What is known of one file without its pixels.
 
     Args:
-        patient: Identity; like the next four never to be printed or kept, only to group by.
+        patient: Identity; like the next four never to be printed or kept, only to group by. Who
+            issued it is left out: given in some files only, it would make two of one person.
         study: Identity of the examination.
         series: Identity of the series.
         instance: Identity of the file.
@@ -115,7 +119,7 @@ def read_header(file: Path) -> Header:
     with hushed():
         dataset = open_dataset(file, tags=WANTED)
         return Header(
-            patient=_join(dataset, "PatientID", "IssuerOfPatientID"),
+            patient=_join(dataset, "PatientID"),
             study=str(dataset.get("StudyInstanceUID", "")),
             series=str(dataset.get("SeriesInstanceUID", "")),
             instance=str(dataset.get("SOPInstanceUID", "")),
@@ -159,12 +163,14 @@ def open_dataset(file: Path, *, tags: tuple[str, ...] | None = None) -> Dataset:
     import pydicom
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    dataset = pydicom.dcmread(
-        file,
-        force=True,
-        stop_before_pixels=tags is not None,
-        specific_tags=list(tags) if tags else None,
-    )
+    with file.open("rb") as opened:
+        _check_deflated(opened, file.stat().st_size)
+        dataset = pydicom.dcmread(
+            opened,
+            force=True,
+            stop_before_pixels=tags is not None,
+            specific_tags=list(tags) if tags else None,
+        )
     if not {"SOPClassUID", "Rows", "Modality"} & set(dataset.dir()):
         raise UnreadableFile("is not DICOM")
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -172,6 +178,18 @@ def open_dataset(file: Path, *, tags: tuple[str, ...] | None = None) -> Dataset:
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     return dataset
+
+
+def _check_deflated(opened: BinaryIO, held: int) -> None:
+    """Refuse a deflated file that would fill the memory: pydicom inflates it as a whole."""
+    from pydicom.filereader import read_dataset, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    read_preamble(opened, force=True)
+    meta = read_dataset(opened, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        check_inflated(opened, min(MOST_BYTES, max(PLAUSIBLE, PACKED * held)))
+    opened.seek(0)
 
 
 def count_frames(dataset: Dataset) -> int:
@@ -191,7 +209,7 @@ def find_group(dataset: Dataset, frame: int, name: str) -> Dataset:
 def find_planes(dataset: Dataset) -> tuple[Plane, ...]:
     """Where each frame lies; () unless that is known of all and they lie apart."""
     frames = count_frames(dataset)
-    if frames > 1 and not dataset.get(GROUPS[1]):
+    if frames > 1 and len(dataset.get(GROUPS[1]) or ()) != frames:
         return ()
     planes = tuple(_find_plane(dataset, frame) for frame in range(frames))
     return tuple(plane for plane in planes if plane) if all(planes) else ()

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.figures import Figure
 from tassl.advisor.effects import TRAITS, Context
 from tassl.advisor.evidence import load
-from tassl.advisor.fitting import GROUPS, fit_posterior
+from tassl.advisor.fitting import fit_posterior
 from tassl.advisor.observations import Row, list_rows
 from tassl.advisor.posterior import Posterior, draw_scores
 from tassl.methods import PARADIGMS
@@ -30,7 +30,7 @@ class Comparison:
         context: Where.
         paradigms: Those compared.
         scores: Mean logit of each one's methods, which is what a user of the paradigm may expect.
-        methods: How many methods stand for each.
+        arms: Paradigm and canonical name of each method.
         independent: Whether the winner is not the authors' own.
         trust: Relative precision.
     """
@@ -39,7 +39,7 @@ class Comparison:
     context: Context
     paradigms: tuple[str, ...]
     scores: np.ndarray
-    methods: np.ndarray
+    arms: tuple[tuple[str, str], ...]
     independent: bool
     trust: float
 
@@ -64,7 +64,7 @@ def measure() -> Iterator[Figure]:
     whole = fit_posterior(rows)
     for study in dict.fromkeys(c.study for c in comparisons):
         rest = [row for row in rows if row.study != study]
-        posterior = fit_posterior(rest, start=whole)
+        posterior = fit_posterior(rest, {row.method for row in rest}, whole)
         others = [c for c in comparisons if c.study != study]
         ridge = fit_ridge(others)
         for comparison in (c for c in comparisons if c.study == study):
@@ -100,7 +100,7 @@ def list_comparisons(rows: Sequence[Row]) -> list[Comparison]:
                     context=case[0].context,
                     paradigms=arms,
                     scores=np.array([np.mean(values) for values in scores]),
-                    methods=np.array([len(values) for values in scores]),
+                    arms=tuple((row.arm, row.method) for row in case),
                     independent=not any(row.own for row in case),
                     trust=case[0].trust,
                 )
@@ -110,15 +110,20 @@ def list_comparisons(rows: Sequence[Row]) -> list[Comparison]:
 
 def foretell(posterior: Posterior, c: Comparison) -> tuple[Forecast, tuple[float, ...]]:
     """The model's forecast, and the share of differences inside each of `LEVELS`."""
-    mean, settled, between = posterior.predict([(arm, "") for arm in c.paradigms], c.context)
-    # Several methods of a paradigm average their own effects.
-    settled = settled - np.diag(posterior.spread["method"] ** 2 * (1 - 1 / c.methods))
-    between = between + np.diag(posterior.noise**2 / c.trust / c.methods)
+    mean, settled, between = posterior.predict(c.arms, c.context)
+    share = np.array([[arm == paradigm for arm, _ in c.arms] for paradigm in c.paradigms], float)
+    noise = posterior.noise**2 / c.trust / share.sum(1)
+    share /= share.sum(1, keepdims=True)
+    mean, settled = share @ mean, share @ settled @ share.T
+    between = share @ between @ share.T + np.diag(noise)
     draws = draw_scores(mean, settled, between, DRAWS)
     pairs = [(i, j) for i in range(len(mean)) for j in range(i)]
     held = []
     for level in LEVELS:
-        ends = [np.quantile(draws[:, i] - draws[:, j], [(1 - level) / 2, (1 + level) / 2]) for i, j in pairs]
+        ends = [
+            np.quantile(draws[:, i] - draws[:, j], [(1 - level) / 2, (1 + level) / 2])
+            for i, j in pairs
+        ]
         truth = [c.scores[i] - c.scores[j] for i, j in pairs]
         held.append(np.mean([low <= t <= high for (low, high), t in zip(ends, truth, strict=True)]))
     chances = np.bincount(draws.argmax(1), minlength=len(mean)) / DRAWS
@@ -173,10 +178,17 @@ def fit_ridge(comparisons: Sequence[Comparison]) -> dict[tuple[str, ...], float]
     """Ridge regression of centred scores on paradigm times trait."""
     from sklearn.linear_model import Ridge
 
-    lines = [(c, p, s) for c in comparisons for p, s in zip(c.paradigms, c.scores - c.scores.mean(), strict=True)]
+    lines = [
+        (c, p, s)
+        for c in comparisons
+        for p, s in zip(c.paradigms, c.scores - c.scores.mean(), strict=True)
+    ]
     names = sorted({f for c, p, _ in lines for f in features(p, c.context)})
     table = np.array([[name in set(features(p, c.context)) for name in names] for c, p, _ in lines])
-    counts = {study: sum(c.study == study for c, _, _ in lines) for study in {c.study for c in comparisons}}
+    counts = {
+        study: sum(c.study == study for c, _, _ in lines)
+        for study in {c.study for c in comparisons}
+    }
     weights = [1 / counts[c.study] for c, _, _ in lines]
     model = Ridge(alpha=0.1, fit_intercept=False).fit(table, [s for *_, s in lines], weights)
     return dict(zip(names, model.coef_, strict=True))

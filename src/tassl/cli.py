@@ -370,6 +370,56 @@ def evaluate(
 
 
 @app.command()
+def advise(
+    modality: Modality,
+    task: Task,
+    labels: Annotated[int | None, typer.Option(help="Labelled images.")] = None,
+    images: Annotated[int | None, typer.Option(help="Images in all.")] = None,
+    size: Size = None,
+    dims: Annotated[int | None, typer.Option(help="2 or 3.")] = None,
+    locality: Locality = None,
+    multi_image: Annotated[
+        bool, typer.Option("--multi-image", help="Several images show the same thing.")
+    ] = False,
+    time: Annotated[str | None, typer.Option(help="For pretraining, as in 2h.")] = None,
+    memory: Annotated[str | None, typer.Option(help="For training, as in 8GB.")] = None,
+    natural_weights: Annotated[
+        bool, typer.Option("--natural-weights", help="Natural-image weights are at hand.")
+    ] = False,
+    network: Network = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say which pretraining to try first, or none, and what speaks for and against it."""
+    from tassl.advisor import advise as weigh
+    from tassl.advisor.query import read_amount
+    from tassl.advisor.telling import tell
+
+    advice = weigh(
+        modality,
+        task,
+        labels=labels,
+        images=images,
+        size=size,
+        dims=dims,
+        locality=locality or "",
+        multi_image=multi_image,
+        minutes=read_amount(time, "time"),
+        memory=read_amount(memory, "memory"),
+        natural_weights=natural_weights,
+        network=network or "",
+    )
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(advice.facts(), indent=1))
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(tell(advice)))
+
+
+@app.command()
 def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Write report.html and card.md of a run folder anew."""
     from tassl.report import write_report

@@ -6,14 +6,15 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from tassl.advisor.candidates import PUBLISHED
 from tassl.advisor.effects import TRAITS, list_effects
 from tassl.advisor.evidence import load
 from tassl.advisor.mixed import Design, fit
 from tassl.advisor.observations import Row, list_rows
-from tassl.advisor.candidates import PUBLISHED
 from tassl.advisor.posterior import SHIPPED, Effect, Posterior, write_posterior
 
-GROUPS = ("kind", "kind in context", "paradigm", *TRAITS, "method", "own", "study", "case")
+STUDY_GROUPS = ("method in study", "study", "case")
+GROUPS = ("kind", "kind in context", "paradigm", *TRAITS, "method", "own", *STUDY_GROUPS)
 START = 0.15  # of every group of effects, on the logit scale
 
 
@@ -39,8 +40,7 @@ def fit_posterior(
     kept = [
         place
         for place, (group, name) in enumerate(names)
-        if group not in ("study", "case")
-        and (group != "method" or name in methods)
+        if group not in STUDY_GROUPS and (group != "method" or name in methods)
     ]
     return Posterior(
         names=tuple(names[place] for place in kept),
@@ -61,7 +61,7 @@ def design(rows: Sequence[Row]) -> tuple[Design, list[Effect]]:
         effect: row.study
         for row, effects in zip(rows, carried, strict=True)
         for effect in effects
-        if effect[0] in ("study", "case")
+        if effect[0] in STUDY_GROUPS
     }
     names = sorted({effect for effects in carried for effect in effects}, key=_place)
     number = {name: place for place, name in enumerate(names)}
@@ -95,6 +95,7 @@ def main() -> None:
 
 def _carry(row: Row) -> Iterator[Effect]:
     yield from list_effects(row.arm, row.context, row.method)
+    yield "method in study", f"{row.method} | {row.study}"
     yield "study", f"{row.arm} | {row.study}"
     yield "case", f"{row.arm} | {row.case}"
     if row.own:
@@ -103,3 +104,7 @@ def _carry(row: Row) -> Iterator[Effect]:
 
 def _place(name: Effect) -> tuple[int, str]:
     return GROUPS.index(name[0]), name[1]
+
+
+if __name__ == "__main__":
+    main()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.linalg import get_lapack_funcs
 from scipy.optimize import minimize
 
 from tassl.advisor.effects import FREEDOM
 
+factorise, invert = get_lapack_funcs(("potrf", "potri"), dtype=float)
 SMALLEST, LARGEST = 1e-3, 3.0  # standard deviations on the logit scale
 ROUNDS, TOLERANCE = 15, 0.05
 
@@ -143,8 +144,8 @@ class _Moments:
         noise, prior = variances[-1], variances[:-1][self.groups]
         roots = np.sqrt(prior)
         inner = np.eye(len(prior)) + roots[:, None] * self.gram * roots / noise
-        factor, _ = dpotrf(inner, lower=True)
-        inverse, _ = dpotri(factor, lower=True)
+        factor, _ = factorise(inner, lower=True)
+        inverse, _ = invert(factor, lower=True)
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
         covariance = roots[:, None] * inverse * roots
         mean = covariance @ self.cross / noise

@@ -72,6 +72,7 @@ class Posterior:
         names = [arm for arm, _ in arms]
         same = np.array([[left == right for left in names] for right in names])
         between = (self.spread["study"] ** 2 + self.spread["case"] ** 2) * same
+        between += self.spread["method in study"] ** 2 * np.eye(len(arms))
         return known @ self.mean, known @ self.covariance @ known.T + new @ new.T, between
 
     def loadings(self, arms: Sequence[Arm], context: Context) -> np.ndarray:

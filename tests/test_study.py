@@ -23,8 +23,9 @@ from tassl.data.store import open_store
 from tassl.errors import LeakError, RunFolderError
 
 README = Path(__file__).parents[1] / "README.md"
-SMALL = {"epochs": 2, "steps": 4, "budgets": (5,), "draws": 2}
-FLAGS = "--epochs 2 --steps 4 --budgets 5 --draws 2"
+METHODS = ("simclr", "mae")
+SMALL = {"epochs": 2, "steps": 4, "budgets": (5,), "draws": 2, "methods": METHODS}
+FLAGS = "--epochs 2 --steps 4 --budgets 5 --draws 2 --method simclr --method mae"
 KIND = {"modality": "ultrasound", "task": "classification"}
 
 
@@ -56,7 +57,7 @@ def test_a_run_leaves_every_part(finished: Path) -> None:
 def test_every_arm_is_scored_at_every_budget(finished: Path) -> None:
     results = pd.read_csv(finished / "results.csv")
     arms = {"scratch", "random (frozen)", "raw pixels"}
-    arms |= {f"{m} ({a})" for m in ("simclr", "mae") for a in ("frozen", "fine-tuned")}
+    arms |= {f"{m} ({a})" for m in METHODS for a in ("frozen", "fine-tuned")}
     assert set(results.arm) == arms
     assert set(results.budget) == {"5", "all"}
     assert len(results) == len(arms) * 2 * 2

@@ -309,6 +309,8 @@ def name_arm(arm: str) -> str:
 def _list_strategies(
     query: Query, outlook: _Outlook, posterior: Posterior, evidence: Evidence
 ) -> Iterator[Strategy]:
+    if not outlook.methods:
+        return
     wins = np.bincount(outlook.gains.argmax(1), minlength=len(outlook.methods)) / DRAWS
     for place, method in enumerate(outlook.methods):
         paradigm, published = METHODS[method].paradigm, PUBLISHED.get(method, "")

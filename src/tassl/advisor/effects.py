@@ -48,7 +48,7 @@ def list_effects(arm: str, context: Context, method: str = "") -> Iterator[tuple
     apart from the others.
     """
     traits = [pair for pair in zip(TRAITS, astuple(context), strict=True) if pair[1]]
-    kind = "pretrained" if arm in PARADIGMS else arm
+    kind = name_kind(arm)
     yield "kind", kind
     for _, value in traits:
         yield "kind in context", f"{kind} | {value}"
@@ -58,6 +58,11 @@ def list_effects(arm: str, context: Context, method: str = "") -> Iterator[tuple
             yield trait, f"{arm} | {value}"
     if method:
         yield "method", method
+
+
+def name_kind(arm: str) -> str:
+    """What an arm is beside the baselines: "pretrained" for every paradigm."""
+    return "pretrained" if arm in PARADIGMS else arm
 
 
 def name_regime(share: float | None, labels: float | None = None) -> str:

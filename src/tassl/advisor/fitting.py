@@ -7,13 +7,20 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from tassl.advisor.candidates import PUBLISHED
-from tassl.advisor.effects import TRAITS, list_effects
+from tassl.advisor.effects import TRAITS, list_effects, name_kind
 from tassl.advisor.evidence import load
 from tassl.advisor.mixed import Design, fit
 from tassl.advisor.observations import Row, list_rows
 from tassl.advisor.posterior import SHIPPED, Effect, Posterior, write_posterior
+from tassl.methods import PARADIGMS
 
-STUDY_GROUPS = ("method in study", "study", "case")
+STUDY_GROUPS = (
+    "kind in study",
+    "paradigm in study",
+    "method in study",
+    "kind in case",
+    "paradigm in case",
+)
 GROUPS = ("kind", "kind in context", "paradigm", *TRAITS, "method", "own", *STUDY_GROUPS)
 START = 0.15  # of every group of effects, on the logit scale
 
@@ -95,9 +102,11 @@ def main() -> None:
 
 def _carry(row: Row) -> Iterator[Effect]:
     yield from list_effects(row.arm, row.context, row.method)
+    for place, number in (("study", row.study), ("case", row.case)):
+        yield f"kind in {place}", f"{name_kind(row.arm)} | {number}"
+        if row.arm in PARADIGMS:
+            yield f"paradigm in {place}", f"{row.arm} | {number}"
     yield "method in study", f"{row.method} | {row.study}"
-    yield "study", f"{row.arm} | {row.study}"
-    yield "case", f"{row.arm} | {row.case}"
     if row.own:
         yield "own", row.own
 

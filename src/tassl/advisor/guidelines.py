@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from tassl.advisor.effects import NATURAL
 from tassl.advisor.query import DENSE, Query
-from tassl.methods import METHODS
+from tassl.methods import METHODS, PARADIGMS
 from tassl.modality.base import Rule
 
 # How far a rule moves an expectation, on the logit scale; it is taken to be as uncertain as it is
 # large. The strongest counts as much as a paradigm's typical lead in the evidence.
 WEIGHT = {"strong": 0.10, "moderate": 0.06, "weak": 0.03}
 SMALL_POOL, SMALL_RATIO = 1500, 3
-FEW_LABELS = 100
+FEW_LABELS, MANY_LABELS = 100, 10_000
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Guideline:
         key: Short name.
         rule: What it says, who says so, how well it is supported.
         holds: Whether the query meets its condition.
-        favours: Direction by paradigm or method: 1 for, -1 against.
+        favours: Direction by paradigm or method: 1 for, -1 against, 2 where it is certain.
     """
 
     key: str
@@ -106,6 +106,16 @@ GUIDELINES = (
         ),
         lambda q: q.images is not None and q.images < SMALL_POOL,
         dict.fromkeys(WIDE, -1),
+    ),
+    Guideline(
+        "LB-1",
+        Rule(
+            f"the gain shrinks as labels grow: from {MANY_LABELS:,} on little is left",
+            "Sowrirajan et al. 2021, arXiv:2010.05352; Azizi et al. 2021, arXiv:2101.05224",
+            "strong",
+        ),
+        lambda q: q.labels is not None and q.labels >= MANY_LABELS,
+        dict.fromkeys(PARADIGMS, -2),
     ),
     Guideline(
         "G-11",

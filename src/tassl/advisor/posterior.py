@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tassl.advisor.effects import FREEDOM, Context, list_effects
+from tassl.advisor.effects import FREEDOM, Context, list_effects, name_kind
 from tassl.data.files import write_arrays
 
 Effect = tuple[str, str]
@@ -69,11 +69,22 @@ class Posterior:
             for effect in effects:
                 if effect in order:
                     row[order[effect]] = self.spread[effect[0]]
-        names = [arm for arm, _ in arms]
-        same = np.array([[left == right for left in names] for right in names])
-        between = (self.spread["study"] ** 2 + self.spread["case"] ** 2) * same
-        between += self.spread["method in study"] ** 2 * np.eye(len(arms))
-        return known @ self.mean, known @ self.covariance @ known.T + new @ new.T, between
+        return known @ self.mean, known @ self.covariance @ known.T + new @ new.T, self._vary(arms)
+
+    def _vary(self, arms: Sequence[Arm]) -> np.ndarray:
+        """Covariance of what a new study and a new case add to the arms (arm, arm)."""
+        kinds = np.array([name_kind(arm) for arm, _ in arms])
+        names = np.array([arm for arm, _ in arms])
+        trained = kinds == "pretrained"
+        shared = {
+            "kind": kinds[:, None] == kinds,
+            "paradigm": (names[:, None] == names) & trained,
+        }
+        total = self.spread["method in study"] ** 2 * np.eye(len(arms))
+        for place in ("study", "case"):
+            for what, same in shared.items():
+                total += self.spread[f"{what} in {place}"] ** 2 * same
+        return total
 
     def loadings(self, arms: Sequence[Arm], context: Context) -> np.ndarray:
         """Which of the seen effects each arm carries (arm, effect)."""

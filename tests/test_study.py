@@ -21,6 +21,7 @@ from tassl.cli import main
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_nifti, save_npz
 from tassl.data.store import open_store
 from tassl.errors import LeakError, RunFolderError
+from tassl.study import running
 
 README = Path(__file__).parents[1] / "README.md"
 METHODS = ("simclr", "mae")
@@ -73,6 +74,35 @@ def test_no_test_subject_is_pretrained_or_trained_on(finished: Path) -> None:
     assert set(predicted.subject).isdisjoint(table.subject[sorted(used)])
     facts = json.loads((finished / "pretrain/simclr/checkpoint.json").read_text())
     assert facts["training"]["images"] == len(table) - predicted.id.nunique()
+
+
+def test_methods_come_from_the_advice(
+    cohort: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --method the best of the two leading paradigms are tried, for a study's own facts."""
+    monkeypatch.setattr(running, "pretrain_one", halt := Halt())
+    with pytest.raises(Halt):
+        tassl.run(cohort, out=tmp_path / "run", quiet=True, **KIND, **SMALL | {"methods": ()})
+    advice = json.loads((tmp_path / "run" / "advice.json").read_text())
+    first, second = advice["ranking"][:2]
+    assert halt.methods == [first["method"]]
+    assert first["paradigm"] != second["paradigm"]
+    assert first["gain"]["mean"] >= second["gain"]["mean"]
+    assert advice["query"]["labels"] == 10
+    assert advice["query"]["network"] == "cnn"
+    assert {"reason", "source"} <= set(first)
+    assert advice["query"] == json.loads((finished / "advice.json").read_text())["query"]
+
+
+class Halt(Exception):
+    """Stops a run where its first pretraining would begin, and keeps the method."""
+
+    def __init__(self) -> None:
+        self.methods: list[str] = []
+
+    def __call__(self, study: object, prepared: object, method: str, *_: object) -> None:
+        self.methods.append(method)
+        raise self
 
 
 @pytest.mark.slow

@@ -161,13 +161,14 @@ def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Nar
 
 def seek_advice(study: Study, prepared: Prepared) -> Advice:
     """What published evidence says of the study, with as many labels as its middle budget."""
-    budgets, classes = study.protocol.budgets, check_task(prepared, study.task)
-    labelled = len(labelled_rows(prepared, study.task, "train"))
-    middle = sorted(budgets)[len(budgets) // 2] * max(1, len(classes)) if budgets else labelled
+    labels = len(labelled_rows(prepared, study.task, "train"))
+    if budgets := sorted(study.protocol.budgets):
+        each = check_task(prepared, study.task) if study.task == "classification" else 1
+        labels = min(labels, budgets[len(budgets) // 2] * each)
     return advise(
         study.modality,
         study.task,
-        labels=min(labelled, middle),
+        labels=labels or None,
         images=len(prepared.rows("train", "val")),
         size=max(prepared.store.grid.shape),
         dims=prepared.store.dims,

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
 from benchmarks.figures import Figure
-from tassl.advisor.effects import TRAITS, Context
+from tassl.advisor.effects import Context
 from tassl.advisor.evidence import load
 from tassl.advisor.fitting import fit_posterior
 from tassl.advisor.observations import Row, list_rows
-from tassl.advisor.posterior import Posterior, draw_scores
+from tassl.advisor.posterior import Posterior, draw_scores, read_posterior
 from tassl.methods import PARADIGMS
 
+Rule = Callable[[Context], dict[str, float]]
 DRAWS = 4000
 REVIEW = {"classification": "contrastive", "regression": "contrastive"}
-LEVELS = {0.8: 1.2816, 0.95: 1.96}
+LEVELS = (0.8, 0.95)
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,9 @@ def measure() -> Iterator[Figure]:
     rows = list_rows(load())
     comparisons = list_comparisons(rows)
     forecasts, inside = defaultdict(list), []
-    whole = fit_posterior(rows)
     for study in dict.fromkeys(c.study for c in comparisons):
         rest = [row for row in rows if row.study != study]
-        posterior = fit_posterior(rest, {row.method for row in rest}, whole)
+        posterior = fit_posterior(rest, {row.method for row in rest}, read_posterior())
         others = [c for c in comparisons if c.study != study]
         ridge = fit_ridge(others)
         for comparison in (c for c in comparisons if c.study == study):
@@ -78,7 +78,11 @@ def measure() -> Iterator[Figure]:
         yield Figure(f"{kind}: comparisons", sum(chosen), "")
         for name, made in forecasts.items():
             yield from score(f"{kind}: {name}", comparisons, made, chosen)
-        for level, place in zip(LEVELS, range(2), strict=True):
+        for name, made in forecasts.items():
+            if name != "advisor":
+                title = f"{kind}: advisor loses more than {name}"
+                yield hold_against(title, comparisons, forecasts["advisor"], made, chosen)
+        for place, level in enumerate(LEVELS):
             covered = over_studies(comparisons, [pair[place] for pair in inside], chosen)
             yield Figure(f"{kind}: {level:.0%} intervals hold", 100 * covered, "%")
 
@@ -121,7 +125,7 @@ def foretell(posterior: Posterior, c: Comparison) -> tuple[Forecast, tuple[float
     held = []
     for level in LEVELS:
         ends = [
-            np.quantile(draws[:, i] - draws[:, j], [(1 - level) / 2, (1 + level) / 2])
+            np.quantile(draws[:, i] - draws[:, j], [0.5 - level / 2, 0.5 + level / 2])
             for i, j in pairs
         ]
         truth = [c.scores[i] - c.scores[j] for i, j in pairs]
@@ -130,16 +134,16 @@ def foretell(posterior: Posterior, c: Comparison) -> tuple[Forecast, tuple[float
     return Forecast(mean, np.clip(chances, 1 / DRAWS, 1)), tuple(held)
 
 
-def rules(others: Sequence[Comparison], ridge: dict[tuple[str, ...], float]):
+def rules(others: Sequence[Comparison], ridge: dict[tuple[str, ...], float]) -> dict[str, Rule]:
     """What the advisor is held against: paradigm scores in a context, by name."""
 
-    def always(paradigm: str):
+    def always(paradigm: str) -> Rule:
         return lambda context: {paradigm: 1.0}
 
-    def review(context: Context):
+    def review(context: Context) -> dict[str, float]:
         return {REVIEW.get(context.task, "generative"): 1.0}
 
-    def frequent(context: Context):
+    def frequent(context: Context) -> dict[str, float]:
         wins = defaultdict(float)
         for study in {c.study for c in others}:
             same = [c for c in others if c.study == study and c.context.task == context.task]
@@ -147,7 +151,7 @@ def rules(others: Sequence[Comparison], ridge: dict[tuple[str, ...], float]):
                 wins[c.paradigms[c.winner]] += 1 / len(same)
         return dict(wins)
 
-    def linear(context: Context):
+    def linear(context: Context) -> dict[str, float]:
         return {p: sum(ridge.get(f, 0.0) for f in features(p, context)) for p in PARADIGMS}
 
     return {
@@ -159,7 +163,7 @@ def rules(others: Sequence[Comparison], ridge: dict[tuple[str, ...], float]):
     }
 
 
-def trust_rule(rule, others: Sequence[Comparison], c: Comparison) -> Forecast:
+def trust_rule(rule: Rule, others: Sequence[Comparison], c: Comparison) -> Forecast:
     """A rule's forecast: its favourite wins as often as it did in the other studies."""
     scores = _apply(rule, c)
     if np.ptp(scores) == 0:
@@ -179,16 +183,14 @@ def fit_ridge(comparisons: Sequence[Comparison]) -> dict[tuple[str, ...], float]
     from sklearn.linear_model import Ridge
 
     lines = [
-        (c, p, s)
+        (c, paradigm, score)
         for c in comparisons
-        for p, s in zip(c.paradigms, c.scores - c.scores.mean(), strict=True)
+        for paradigm, score in zip(c.paradigms, c.scores - c.scores.mean(), strict=True)
     ]
-    names = sorted({f for c, p, _ in lines for f in features(p, c.context)})
-    table = np.array([[name in set(features(p, c.context)) for name in names] for c, p, _ in lines])
-    counts = {
-        study: sum(c.study == study for c, _, _ in lines)
-        for study in {c.study for c in comparisons}
-    }
+    carried = [set(features(paradigm, c.context)) for c, paradigm, _ in lines]
+    names = sorted(set().union(*carried))
+    table = np.array([[name in found for name in names] for found in carried])
+    counts = Counter(c.study for c, _, _ in lines)
     weights = [1 / counts[c.study] for c, _, _ in lines]
     model = Ridge(alpha=0.1, fit_intercept=False).fit(table, [s for *_, s in lines], weights)
     return dict(zip(names, model.coef_, strict=True))
@@ -196,7 +198,7 @@ def fit_ridge(comparisons: Sequence[Comparison]) -> dict[tuple[str, ...], float]
 
 def features(paradigm: str, context: Context) -> list[tuple[str, ...]]:
     """A paradigm, alone and with each trait."""
-    return [(paradigm,), *((paradigm, t, getattr(context, t)) for t in TRAITS)]
+    return [(paradigm,), *((paradigm, value) for value in astuple(context))]
 
 
 def score(
@@ -205,19 +207,18 @@ def score(
     """Accuracy, regret, rank correlation and log score of a forecaster."""
     from scipy.stats import spearmanr
 
-    top, regret, points, rank, logs = [], [], [], [], []
+    top, points, rank, logs = [], [], [], []
     for c, forecast in zip(comparisons, made, strict=True):
         best = forecast.scores == forecast.scores.max()  # ties share
         shares = 1 / (1 + np.exp(-c.scores))
         top.append(best[c.winner] / best.sum())
-        regret.append(c.scores.max() - c.scores[best].mean())
         points.append(100 * (shares.max() - shares[best].mean()))
         flat = np.ptp(forecast.scores) == 0 or np.ptp(c.scores) == 0
         rank.append(0.0 if flat else spearmanr(forecast.scores, c.scores).statistic)
         logs.append(np.log(forecast.chances[c.winner]))
     for title, values, unit in (
         ("right", [100 * t for t in top], "%"),
-        ("regret", regret, "logit"),
+        ("regret", lose(comparisons, made), "logit"),
         ("regret", points, "points"),
         ("rank correlation", rank, ""),
         ("log score", logs, "nats"),
@@ -225,17 +226,44 @@ def score(
         yield Figure(f"{name}, {title}", over_studies(comparisons, values, chosen), unit)
 
 
+def lose(comparisons: Sequence[Comparison], made: Sequence[Forecast]) -> list[float]:
+    """Logit lost against the winner by following each forecast."""
+    pairs = zip(comparisons, made, strict=True)
+    return [float(c.scores.max() - c.scores[f.scores == f.scores.max()].mean()) for c, f in pairs]
+
+
+def hold_against(
+    title: str,
+    comparisons: Sequence[Comparison],
+    ours: Sequence[Forecast],
+    theirs: Sequence[Forecast],
+    chosen: Sequence[bool],
+) -> Figure:
+    """How much more ours lose, with the standard error over studies."""
+    gaps = np.subtract(lose(comparisons, ours), lose(comparisons, theirs)).tolist()
+    means = list_means(comparisons, gaps, chosen)
+    error = np.std(means, ddof=1) / len(means) ** 0.5
+    return Figure(title, float(np.mean(means)), f"logit, standard error {error:.3f}")
+
+
 def over_studies(
     comparisons: Sequence[Comparison], values: Sequence[float], chosen: Sequence[bool]
 ) -> float:
     """Mean over studies of each one's mean."""
+    return float(np.mean(list_means(comparisons, values, chosen)))
+
+
+def list_means(
+    comparisons: Sequence[Comparison], values: Sequence[float], chosen: Sequence[bool]
+) -> list[float]:
+    """Mean of each study's chosen values."""
     held = defaultdict(list)
     for comparison, value, taken in zip(comparisons, values, chosen, strict=True):
         if taken:
             held[comparison.study].append(value)
-    return float(np.mean([np.mean(values) for values in held.values()]))
+    return [float(np.mean(found)) for found in held.values()]
 
 
-def _apply(rule, c: Comparison) -> np.ndarray:
+def _apply(rule: Rule, c: Comparison) -> np.ndarray:
     found = rule(c.context)
     return np.array([found.get(paradigm, 0.0) for paradigm in c.paradigms])

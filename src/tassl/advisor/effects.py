@@ -8,7 +8,7 @@ partial pooling, so that a thin cell says what its parents say.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 
 from tassl.methods import PARADIGMS
 
@@ -37,9 +37,6 @@ class Context:
     adaptation: str = ""
 
 
-TRAITS = tuple(field.name for field in fields(Context))
-
-
 def list_effects(arm: str, context: Context, method: str = "") -> Iterator[tuple[str, str]]:
     """Group and name of each effect that an arm carries in a context.
 
@@ -47,15 +44,15 @@ def list_effects(arm: str, context: Context, method: str = "") -> Iterator[tuple
     its gain over the baselines is pooled over them; a paradigm's own effects are what sets it
     apart from the others.
     """
-    traits = [pair for pair in zip(TRAITS, astuple(context), strict=True) if pair[1]]
+    traits = [value for value in astuple(context) if value]
     kind = name_kind(arm)
     yield "kind", kind
-    for _, value in traits:
+    for value in traits:
         yield "kind in context", f"{kind} | {value}"
     if arm in PARADIGMS:
         yield "paradigm", arm
-        for trait, value in traits:
-            yield trait, f"{arm} | {value}"
+        for value in traits:
+            yield "paradigm in context", f"{arm} | {value}"
     if method:
         yield "method", method
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from tassl.advisor.candidates import PUBLISHED
-from tassl.advisor.effects import TRAITS, list_effects, name_kind
+from tassl.advisor.effects import list_effects, name_kind
 from tassl.advisor.evidence import load
 from tassl.advisor.mixed import Design, fit
 from tassl.advisor.observations import Row, list_rows
@@ -21,7 +21,15 @@ STUDY_GROUPS = (
     "kind in case",
     "paradigm in case",
 )
-GROUPS = ("kind", "kind in context", "paradigm", *TRAITS, "method", "own", *STUDY_GROUPS)
+GROUPS = (
+    "kind",
+    "kind in context",
+    "paradigm",
+    "paradigm in context",
+    "method",
+    "own",
+    *STUDY_GROUPS,
+)
 START = 0.15  # of every group of effects, on the logit scale
 
 

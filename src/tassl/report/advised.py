@@ -31,9 +31,12 @@ def _measure(run: Run) -> dict[str, float]:
     if run.results is None:
         return {}
     table = run.results[run.results.metric == run.verdict.get("metric")]
-    table = table[table.method.fillna("") != ""]
-    best = table.groupby(["method", "budget"])["mean"].max().groupby("method").mean()
-    return {str(name): float(score) for name, score in best.items() if np.isfinite(score)}
+    scores = {}
+    for name in {str(name) for name in table.method.dropna()} - {""}:
+        best = table[table.method == name].groupby("budget")["mean"].max().mean()
+        if np.isfinite(best):
+            scores[name] = float(best)
+    return scores
 
 
 def _order(methods: list[str]) -> str:

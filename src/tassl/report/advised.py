@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from collections import defaultdict
+from statistics import mean
 
 from tassl.report.loading import Run
+from tassl.report.readers import each_row
 from tassl.report.words import method_title, metric_title
 
 
@@ -30,13 +33,12 @@ def _measure(run: Run) -> dict[str, float]:
     """Mean over budgets of each method's better arm."""
     if run.results is None:
         return {}
-    table = run.results[run.results.metric == run.verdict.get("metric")]
-    scores = {}
-    for name in {str(name) for name in table.method.dropna()} - {""}:
-        best = table[table.method == name].groupby("budget")["mean"].max().mean()
-        if np.isfinite(best):
-            scores[name] = float(best)
-    return scores
+    best: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in each_row(run.results):
+        if row.metric == run.verdict.get("metric") and row.method and math.isfinite(row.mean):
+            budgets = best[row.method]
+            budgets[row.budget] = max(row.mean, budgets.get(row.budget, -math.inf))
+    return {method: mean(budgets.values()) for method, budgets in best.items()}
 
 
 def _order(methods: list[str]) -> str:

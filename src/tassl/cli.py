@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from tassl.cli_evidence import app as evidence
 from tassl.errors import OptionError, TasslError
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -27,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(evidence, name="evidence")
 
 
 def _names(registry: dict[str, Any]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tassl.advisor.evidence.checking import check_tables, key_of
+from tassl.advisor.evidence.checking import check_tables
 from tassl.advisor.evidence.own_runs import read_run
-from tassl.advisor.evidence.reading import Cells, Row, load, local_folder, parse, read_cells
+from tassl.advisor.evidence.reading import Cells, Row, key_of, load, local_folder, parse, read_cells
 from tassl.advisor.evidence.schema import TABLES
 from tassl.advisor.evidence.writing import write_table
 from tassl.errors import InputError, OptionError
@@ -16,28 +17,26 @@ SHOWN = 20
 
 
 def add(places: Sequence[Path]) -> dict[str, int]:
-    """Add run folders, and CSV files of which each is a table that its columns tell.
+    """Add CSV files, each a table that its columns tell, and run folders.
 
-    Rows that are in the base already are passed over.
-
-    Args:
-        places: All that refer to one another must come together.
+    Files may refer to one another and are added together or not at all; every run folder stands
+    for itself. Rows that are in the base already are passed over.
 
     Returns:
         Number of new rows by table.
 
     Raises:
-        InputError: A file is none of the tables, or rows do not keep to the schema; nothing is
-            added then.
+        InputError: A file is none of the tables, two are the same one, or rows do not keep to the
+            schema.
         RunFolderError: A folder holds no finished run.
         OptionError: The base of this machine cannot be written.
     """
-    tables: dict[str, list[Cells]] = {}
-    for place in places:
-        found = read_run(place) if place.is_dir() else dict([_recognise(place)])
-        for name, rows in found.items():
-            tables.setdefault(name, []).extend(rows)
-    return add_rows(tables)
+    files = [place for place in places if not place.is_dir()]
+    sets = [_read_files(files), *(read_run(place) for place in places if place.is_dir())]
+    counts = Counter(dict.fromkeys(TABLES, 0))
+    for tables in sets:
+        counts.update(add_rows(tables))
+    return dict(counts)
 
 
 def add_rows(tables: Mapping[str, Sequence[Cells]]) -> dict[str, int]:
@@ -67,6 +66,16 @@ def add_rows(tables: Mapping[str, Sequence[Cells]]) -> dict[str, int]:
             "Set TASSL_CACHE to a folder that can."
         ) from None
     return {name: len(rows) for name, rows in news.items()}
+
+
+def _read_files(files: Sequence[Path]) -> dict[str, list[dict[str, str]]]:
+    tables: dict[str, list[dict[str, str]]] = {}
+    for file in files:
+        name, rows = _recognise(file)
+        if name in tables:
+            raise InputError(f"{file} is a second file of {name}. Add it by itself.")
+        tables[name] = rows
+    return tables
 
 
 def _recognise(file: Path) -> tuple[str, list[dict[str, str]]]:

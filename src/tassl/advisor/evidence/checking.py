@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from tassl.advisor.evidence.reading import Cells, Evidence, parse
+from tassl.advisor.evidence.reading import Cells, Evidence, key_of, parse
 from tassl.advisor.evidence.schema import METRICS, TABLES, Column, Table
 
 WANTED = {
@@ -126,11 +126,6 @@ def _check_scale(row: Cells, metric: str | None) -> Iterator[str]:
         for column in VALUES:
             if (cell := row.get(column)) and abs(float(cell)) > 1:
                 yield f"column {column}: {cell} came; {metric} is a share of 1. Divide by 100."
-
-
-def key_of(row: Mapping[str, str], table: Table) -> tuple[str, ...]:
-    """What tells this row from all others of its table."""
-    return tuple(row.get(name, "") for name in table.key)
 
 
 def _keys(name: str, tables: Mapping[str, Sequence[Cells]], known: Evidence) -> set[str]:

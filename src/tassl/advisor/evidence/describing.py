@@ -7,7 +7,7 @@ from tassl.advisor.evidence.schema import FLOW, METRICS, TABLES, Column, Table
 
 def describe_tables() -> str:
     """Every table, column and metric, in Markdown."""
-    parts = [_describe(name, table) for name, table in (TABLES | {"flow": FLOW}).items()]
+    parts = [_describe(name, table) for name, table in {**TABLES, "flow": FLOW}.items()]
     return "\n\n".join([*parts, _describe_metrics()])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,8 +49,7 @@ def load(*, local: bool = False) -> Evidence:
     shipped = _read_shipped()
     if not local:
         return shipped
-    own = {name: read_table(local_folder() / f"{name}.csv", TABLES[name]) for name in TABLES}
-    return Evidence(**{name: getattr(shipped, name) + own[name] for name in TABLES})
+    return Evidence(**{name: _join(getattr(shipped, name), name) for name in TABLES})
 
 
 def load_flow() -> tuple[Row, ...]:
@@ -64,16 +63,16 @@ def local_folder() -> Path:
     return Path(root) / "evidence"
 
 
-def read_cells(file: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
-    """Read the header and the rows of a CSV, as text.
+def read_cells(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Read the header and the rows of a CSV, as text; cells that a row lacks are empty.
 
     Raises:
-        InputError: It is no table, or a row has more cells than the header.
+        InputError: It is no table, a column stands there twice, or a row has too many cells.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             table = csv.DictReader(lines, restval="", strict=True)
-            rows = list(table)
+            header, rows = list(table.fieldnames or ()), list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{file} cannot be read ({why}). Give a CSV file in UTF-8.") from None
@@ -83,7 +82,9 @@ def read_cells(file: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
                 f"{file}, row {number} has more cells than the header. "
                 "Put cells that hold a comma in double quotes."
             )
-    return table.fieldnames or (), rows
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise InputError(f"{file} has two columns {twice[0]!r}. Take one away.")
+    return header, rows
 
 
 def read_table(file: Path, table: Table) -> tuple[Row, ...]:
@@ -114,6 +115,11 @@ def parse(column: Column, cell: str) -> Any:
     return {"integer": int, "number": float}.get(column.kind, str)(cell)
 
 
+def key_of(row: Row, table: Table) -> tuple[Any, ...]:
+    """What tells this row from all others of its table."""
+    return tuple(row.get(name, "") for name in table.key)
+
+
 def unparse(value: Any) -> str:
     """Turn a value into a cell: `parse` the other way round."""
     if value is None:
@@ -121,6 +127,13 @@ def unparse(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
+
+
+def _join(shipped: tuple[Row, ...], name: str) -> tuple[Row, ...]:
+    """Add the rows of this machine; one that is shipped by now is not counted twice."""
+    there = {key_of(row, TABLES[name]) for row in shipped}
+    own = read_table(local_folder() / f"{name}.csv", TABLES[name])
+    return shipped + tuple(row for row in own if key_of(row, TABLES[name]) not in there)
 
 
 @cache

@@ -5,6 +5,7 @@ Heavy imports stay inside commands.
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,7 +62,8 @@ def list_rows(
     if export:
         write(export, kept, chosen)
     if table == "findings":
-        typer.echo("\n".join(map(_describe, chosen[:rows])))
+        for finding in chosen[:rows]:
+            typer.echo(_describe(finding))
     else:
         names = SHOWN[table]
         _print(names, [[unparse(row[name]) for name in names] for row in chosen[:rows]])
@@ -88,18 +90,17 @@ def add(
 @app.command()
 def gaps(modality: Modality = None, task: Task = None) -> None:
     """Count studies by modality, task and paradigm, and say which cells are empty."""
-    from tassl.advisor.evidence.browsing import Filter, count_cells
+    from tassl.advisor.evidence.browsing import Filter, count_cells, find_gaps, select
     from tassl.advisor.evidence.reading import load
 
-    wanted = Filter(modality, task)
-    counts = count_cells(load(local=True))
+    found = select(load(local=True), Filter(modality, task))
+    kinds, jobs = [modality] if modality else [*MODALITIES], [task] if task else TASKS
+    counts, empty = count_cells(found), len(find_gaps(found, kinds, jobs))
     lines = [
-        (kind, job, *(counts[kind, job, paradigm] for paradigm in SSL))
-        for kind in ([wanted.modality] if wanted.modality else MODALITIES)
-        for job in ([wanted.task] if wanted.task else TASKS)
+        [kind, job, *(str(counts[kind, job, paradigm] or "-") for paradigm in SSL)]
+        for kind, job in product(kinds, jobs)
     ]
-    _print(("modality", "task", *SSL), [[str(cell or "-") for cell in line] for line in lines])
-    empty = sum(not cell for line in lines for cell in line)
+    _print(("modality", "task", *SSL), lines)
     typer.echo(f"{empty} of {len(lines) * len(SSL)} cells are empty (-); numbers count studies")
 
 

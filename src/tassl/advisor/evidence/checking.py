@@ -52,7 +52,8 @@ def _check_cell(cell: str, column: Column) -> str:
         return "it is empty; wanted a value." if column.required else ""
     if column.allowed and cell not in column.allowed:
         near = get_close_matches(cell, column.allowed, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of: {_list(column.allowed)}."
+        words = ", ".join(column.allowed)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of: {words}."
         return f"{cell!r} came, which is none of its words. {hint}"
     return "" if _fits(cell, column) else f"{cell!r} came; wanted {WANTED[column.kind]}."
 
@@ -131,7 +132,3 @@ def _check_scale(row: Cells, metric: str | None) -> Iterator[str]:
 def _keys(name: str, tables: Mapping[str, Sequence[Cells]], known: Evidence) -> set[str]:
     rows = (*getattr(known, name), *tables.get(name, ()))
     return {row.get(TABLES[name].key[0], "") for row in rows}
-
-
-def _list(words: Sequence[str]) -> str:
-    return ", ".join(words)

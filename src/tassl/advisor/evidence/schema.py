@@ -83,10 +83,6 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
 
-    def column(self, name: str) -> Column:
-        """The column of this name."""
-        return next(column for column in self.columns if column.name == name)
-
 
 def _word(name: str, about: str, allowed: tuple[str, ...], required: bool = True) -> Column:
     return Column(name, about, allowed=allowed, required=required)
@@ -206,12 +202,7 @@ FLOW = Table(
     (
         _word("stage", "Step of the selection.", ("identified", "duplicate", "excluded")),
         Column("reason", "Where found, or why left out.", required=True),
-        Column(
-            "studies",
-            "Number of studies; of entries before duplicates leave.",
-            "integer",
-            required=True,
-        ),
+        Column("studies", "Number of studies.", "integer", required=True),
         Column("findings", "Number of findings.", "integer", required=True),
         Column("comparisons", "Number of comparisons.", "integer", required=True),
         Column("which", "Which ones, where they are few."),

@@ -148,7 +148,7 @@ def index(
     """Say how a file or folder is understood: images, subjects, labels, splits."""
     from tassl.data.layouts import index as index_data
     from tassl.data.manifest import write_manifest
-    from tassl.data.progress import show_transfer
+    from tassl.data.progress import show_files, show_transfer
 
     manifest = index_data(
         data,
@@ -159,6 +159,7 @@ def index(
         value=value,
         own_splits=own_splits,
         watch=show_transfer,
+        track=show_files,
     )
     typer.echo(manifest.account())
     if out:

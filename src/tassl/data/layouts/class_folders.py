@@ -12,8 +12,10 @@ from pathlib import Path
 
 from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import SPLITS, Manifest, make_table
+from tassl.data.progress import Track
+from tassl.data.readers import READERS
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+ENDINGS = {*READERS["photo"], *READERS["tiff"]}
 MASK = re.compile(r"_mask(_\d+)?$")
 WANTED = "one subfolder of pictures per class"
 
@@ -23,7 +25,7 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and any(_pictures(folder) for _, folder in _class_folders(path))
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, *, track: Track = iter) -> Manifest:
     """Read the manifest of a folder per class."""
     found = [(split, folder, _pictures(folder)) for split, folder in _class_folders(path)]
     classes = sorted({folder.name for _, folder, files in found if files})

@@ -14,6 +14,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK
 from PIL import Image
 from pydicom.data import get_testdata_file
 from rich.console import Console
@@ -47,6 +48,10 @@ def save_nifti(file: Path, shape: tuple[int, ...] = (6, 5, 4)) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(noise(*shape), np.eye(4)), file)  # type: ignore[attr-defined]
     return file
+
+
+def save_mha(file: Path, shape: tuple[int, ...] = (6, 5, 4)) -> None:
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(noise(*shape).T), str(file))
 
 
 def counts(manifest, column: str) -> dict:
@@ -263,6 +268,14 @@ class TestClassFolders:
         assert manifest.table.id.tolist() == ["a/1", "a/2", "b/1"]
         assert manifest.table.label.tolist() == [0, 0, 1]
         assert set(manifest.table.split) == {""}
+
+    def test_volumes(self, tmp_path: Path):
+        for name in ("sick/1.nii.gz", "well/2.nii", "well/3.mha"):
+            save_nifti(tmp_path / name) if "nii" in name else save_mha(tmp_path / name)
+        manifest = index(tmp_path)
+        assert manifest.table.id.tolist() == ["sick/1", "well/2", "well/3"]
+        store = build_store(manifest, lambda pixels: pixels, tmp_path / "store")
+        assert store.images.shape == (3, 1, 6, 5, 4)
 
     def test_split_folders(self, tmp_path: Path):
         for name in ("train/a/1.png", "train/b/2.png", "test/a/3.png", "val/b/4.png"):

@@ -47,6 +47,7 @@ METRICS: Mapping[str, Scale] = {
     "seg": Scale("SEG of the Cell Tracking Challenge"),
     "pearson": Scale("Pearson correlation"),
     "score": Scale("Mean of several metrics, or one that the source does not name"),
+    "r2": Scale("Coefficient of determination", fraction=False),
     "mae": Scale("Mean absolute error, unit as printed", higher_is_better=False, fraction=False),
     "psnr": Scale("Peak signal-to-noise ratio, dB", fraction=False),
     "cost": Scale("Time, memory or money, unit as printed", higher_is_better=False, fraction=False),
@@ -63,7 +64,7 @@ class Column:
         kind: text, integer, number, flag (yes, no), url.
         allowed: The words that may stand in it; any unless given.
         required: Whether it may not be empty.
-        refers: Table whose key it must be found in.
+        refers: Table whose first column it must be found in.
     """
 
     name: str
@@ -82,10 +83,6 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
 
-    def column(self, name: str) -> Column:
-        """The column of this name."""
-        return next(column for column in self.columns if column.name == name)
-
 
 def _word(name: str, about: str, allowed: tuple[str, ...], required: bool = True) -> Column:
     return Column(name, about, allowed=allowed, required=required)
@@ -94,13 +91,13 @@ def _word(name: str, about: str, allowed: tuple[str, ...], required: bool = True
 STUDY = Column("study_id", "The study.", required=True, refers="studies")
 SETTING = (
     _word("modality", "Modality of the labelled images.", MODALITY),
-    _word("dims", "Dimensions of the images.", DIMS),
+    _word("dims", "Dimensions of the images.", DIMS, required=False),
     _word("task", "Task that was scored.", TASKS),
     Column("dataset", "Data set that was scored, as printed."),
 )
 LABELS = (
     Column("labels_printed", "Amount of labels and adaptation, as printed."),
-    _word("label_regime", "Amount of labels; see below.", REGIMES, required=False),
+    _word("label_regime", "Amount of labels, at most.", REGIMES, required=False),
     _word("adaptation", "Whether the encoder moved.", ("frozen", "finetune"), required=False),
 )
 SCORED = (
@@ -114,6 +111,7 @@ SOURCE = (
     Column("doubtful", "Whether an audit could not confirm it.", "flag", required=True),
 )
 
+# A table refers to those above it, so that they are written first.
 TABLES: Mapping[str, Table] = {
     "studies": Table(
         "One row per study.",
@@ -127,6 +125,16 @@ TABLES: Mapping[str, Table] = {
             Column("identifier", "arXiv:, doi: or PMC number; several apart by semicolons."),
             Column("source_url", "Where it was read.", "url", required=True),
             _word("seen", "The most that was read of it.", SEEN),
+        ),
+    ),
+    "methods": Table(
+        "One row per name of a method: the one place that gives it a paradigm.",
+        ("method",),
+        (
+            Column("method", "Name as printed.", required=True),
+            Column("canonical", "Name that its variants share.", required=True),
+            _word("paradigm", "Its paradigm.", (*SSL, *REFERENCES)),
+            Column("note", "Why, where it is arguable."),
         ),
     ),
     "findings": Table(
@@ -185,14 +193,18 @@ TABLES: Mapping[str, Table] = {
             Column("value", "Its value; empty where the source gives words only.", "number"),
         ),
     ),
-    "methods": Table(
-        "One row per name of a method: the one place that gives it a paradigm.",
-        ("method",),
-        (
-            Column("method", "Name as printed.", required=True),
-            Column("canonical", "Name that its variants share.", required=True),
-            _word("paradigm", "Its paradigm.", (*SSL, *REFERENCES)),
-            Column("note", "Why, where it is arguable."),
-        ),
-    ),
 }
+
+FLOW = Table(
+    "From what was found to what is included, as PRISMA 2020 asks: identified less duplicates "
+    "less excluded.",
+    ("stage", "reason"),
+    (
+        _word("stage", "Step of the selection.", ("identified", "duplicate", "excluded")),
+        Column("reason", "Where found, or why left out.", required=True),
+        Column("studies", "Number of studies.", "integer", required=True),
+        Column("findings", "Number of findings.", "integer", required=True),
+        Column("comparisons", "Number of comparisons.", "integer", required=True),
+        Column("which", "Which ones, where they are few."),
+    ),
+)

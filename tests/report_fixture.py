@@ -13,8 +13,8 @@ import yaml
 
 from tassl.data.layouts import index
 from tassl.data.store import Store, build_store
-from tassl.evaluation.metrics import dice_of_masks
 from tassl.evaluation.protocol import Protocol
+from tassl.evaluation.segmentation import dice_of_masks
 from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 

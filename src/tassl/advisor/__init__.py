@@ -34,6 +34,18 @@ PRIORS: dict[str, tuple[tuple[str, str, str], ...]] = {
             "Wald et al. 2025, arXiv:2412.17041",
         ),
     ),
+    "regression": (
+        (
+            "generative",
+            "restoration keeps size and grey values, which contrast learns to overlook",
+            "derived: no controlled comparison is known",
+        ),
+        (
+            "contrastive",
+            "global features, of use in brain age; kept so that the advice is tested",
+            "Barbano et al. 2025, arXiv:2507.01794",
+        ),
+    ),
 }
 
 

@@ -100,6 +100,7 @@ def _fill(
         "shape": plan.grid.shape,
         "spacing": plan.grid.spacing,
         "classes": manifest.classes,
+        "unit": manifest.unit,
         "mask_values": plan.values,
         "set_aside": [asdict(item) for item in _list_set_aside(manifest, looks)],
         "layout": manifest.layout,

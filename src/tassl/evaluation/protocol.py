@@ -15,8 +15,8 @@ class Protocol:
         draws: Label subsets per budget; each is nested in the same draw of the next budget.
         val_share: Subjects held out for tuning where the data set gives no validation split.
         test_share: Subjects held out for testing where the data set gives no test split.
-        tolerance: Distance up to which a boundary counts as right, in mm; in pixels of the grid where
-            the files give no voxel size.
+        tolerance: Distance up to which a boundary counts as right, in mm; in pixels of the grid
+            where the files give no voxel size.
         rates: Learning rates that every trained arm is tuned over, on validation subjects.
         resamples: Bootstrap resamples.
         confidence: Level of the intervals.

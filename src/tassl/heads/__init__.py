@@ -41,7 +41,7 @@ HEADS: dict[str, HeadCard] = {
             "f1",
             "brier",
             "ece",
-        ),  # fmt: skip
+        ),
         unit="subjects per class",
     ),
     "segmentation": HeadCard(
@@ -66,7 +66,7 @@ HEADS: dict[str, HeadCard] = {
             "bias",
             "agreement_low",
             "agreement_high",
-        ),  # fmt: skip
+        ),
         target="value",
     ),
 }

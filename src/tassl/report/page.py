@@ -143,8 +143,8 @@ def _curves(run: Run) -> list[Figure]:
             f"{metric_title(metric, run)} on the test subjects against the number of labelled "
             f"{budget_unit(run)}, one line per arm, with {confidence(run)} intervals. "
             f"{metric_wish(metric)}; coloured solid lines are pretrained (hollow points: frozen "
-            "encoder), dashed grey lines are baselines. Overlapping intervals do not mean that two arms are equal: "
-            "the paired differences below compare them on the same subjects.",
+            "encoder), dashed grey lines are baselines. Overlapping intervals do not mean that "
+            "two arms are equal: the paired differences below compare them on the same subjects.",
         )
         for place, metric in enumerate(list(dict.fromkeys(run.results.metric))[:CURVES])
     ]

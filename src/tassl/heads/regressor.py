@@ -10,6 +10,8 @@ from tassl.heads.base import Head
 from tassl.networks.base import Encoder
 from tassl.networks.decoder import Decoder
 
+START = 1e-3  # first guesses are the mean of the labels, so that no step is spent on undoing them
+
 
 class Regressor(Head):
     """Mean-pooled features, normalised, and a linear layer.
@@ -29,7 +31,10 @@ class Regressor(Head):
 
     def __init__(self, encoder: Encoder, decoder: Decoder | None, classes: int = 1) -> None:
         super().__init__(encoder, decoder, classes)
-        self.head = nn.Sequential(nn.LayerNorm(encoder.width), nn.Linear(encoder.width, classes))
+        last = nn.Linear(encoder.width, classes)
+        nn.init.normal_(last.weight, std=START)
+        nn.init.zeros_(last.bias)
+        self.head = nn.Sequential(nn.LayerNorm(encoder.width), last)
         self.register_buffer("centre", torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))
 

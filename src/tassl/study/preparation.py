@@ -114,8 +114,9 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
         watch=narrator.transfer,
     )
     steps = f"{profile.name}: {profile.steps}"
+    to_scale = HEADS[study.task].target == "value"
     kept = open_store(place) if (place / "store.json").exists() else None
-    if kept and kept.signature == sign_store(manifest, steps, study.size):
+    if kept and kept.signature == sign_store(manifest, steps, study.size, to_scale=to_scale):
         return kept
     trained = kept and not holds_only_data(folder)
     with narrator.stage("Reading images", 2 * len(manifest.table)) as tick:
@@ -125,6 +126,7 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
             spare if trained else place,
             steps=steps,
             longest=study.size,
+            to_scale=to_scale,
             cache=_shared_stores(),
             on_image=tick,
         )

@@ -13,9 +13,11 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from tassl.errors import OptionError
 from tassl.evaluation.classification import BINS, measure_reliability
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.statistics import subject_weights
+from tassl.study.configuration import Study
 
 EXTRA = ("auprc", "sensitivity_90", "sensitivity_95", "f1", "kappa", "brier", "ece")
 
@@ -125,3 +127,8 @@ def test_reliability_tells_confidence_and_accuracy_of_each_bin():
     assert curve.confidence[0, filled] == pytest.approx([0.6, 0.9, 1.0])
     assert curve.accuracy[0, filled].tolist() == [1, 0.5, 1]
     assert np.isnan(curve.accuracy[0, ~filled]).all()
+
+
+def test_kappa_is_for_classes():
+    with pytest.raises(OptionError, match="--ordinal is for classes"):
+        Study(data="x", modality="mri", task="segmentation", ordinal=True).check()

@@ -50,6 +50,7 @@ Steps = Annotated[int | None, typer.Option(help="Optimiser steps of each trained
 Budgets = Annotated[str | None, typer.Option(help="Labelled subjects, as in 5,10,25.")]
 Draws = Annotated[int | None, typer.Option(help="Label subsets per budget.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same results.")]
+Ordinal = Annotated[bool, typer.Option("--ordinal", help="Classes are grades: score kappa too.")]
 Shuffle = Annotated[bool, typer.Option("--shuffle-labels", help="Negative control.")]
 Layout = Annotated[str | None, typer.Option(help="Layout, where recognition guesses wrong.")]
 Subject = Annotated[str | None, typer.Option(help="Regular expression: subject in file name.")]
@@ -80,6 +81,7 @@ def run(
     budgets: Budgets = None,
     draws: Draws = None,
     seed: Seed = 0,
+    ordinal: Ordinal = False,
     shuffle_labels: Shuffle = False,
     layout: Layout = None,
     subject: Subject = None,
@@ -109,6 +111,7 @@ def run(
         budgets=_numbers(budgets),
         draws=draws,
         seed=seed,
+        ordinal=ordinal,
         shuffle_labels=shuffle_labels,
         layout=layout,
         subject=subject,
@@ -335,6 +338,7 @@ def evaluate(
     budgets: Budgets = None,
     draws: Draws = None,
     seed: Seed = 0,
+    ordinal: Ordinal = False,
     shuffle_labels: Shuffle = False,
     layout: Layout = None,
     subject: Subject = None,
@@ -357,6 +361,7 @@ def evaluate(
         budgets=_numbers(budgets),
         draws=draws,
         seed=seed,
+        ordinal=ordinal,
         shuffle_labels=shuffle_labels,
         layout=layout,
         subject=subject,
@@ -451,13 +456,16 @@ def _show(outcome: Outcome) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from tassl.evaluation.metrics import show_score
+
     table = Table("arm", "labels", "metric", "mean", "95% interval", "against the best baseline")
     for row in outcome.results.to_dict("records"):
         if row["metric"] == outcome.verdict["metric"]:
-            span = f"{row['low']:.3f} to {row['high']:.3f}"
-            gap = f"{row['verdict']} ({row['difference']:+.3f})" if row["method"] else ""
+            span = f"{show_score(row['low'])} to {show_score(row['high'])}"
+            difference = show_score(row["difference"], "+")
+            gap = f"{row['verdict']} ({difference})" if row["method"] else ""
             name, labels, metric = row["arm"], row["budget"], row["metric"]
-            table.add_row(name, labels, metric, f"{row['mean']:.3f}", span, gap)
+            table.add_row(name, labels, metric, show_score(row["mean"]), span, gap)
     console = Console(highlight=False)
     console.print(table)
     console.print(outcome.verdict["sentence"], style="bold", markup=False)

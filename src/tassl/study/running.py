@@ -256,7 +256,8 @@ def judge_predictions(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Score the predictions in a run folder; write results.csv; return it with the verdict."""
     card, predictions = HEADS[study.task], read_predictions(folder, arms, subsets)
-    scores = score_all(predictions, card.metrics, study.protocol, study.seed)
+    metrics = (*card.metrics, "kappa") if study.ordinal else card.metrics
+    scores = score_all(predictions, metrics, study.protocol, study.seed)
     findings = compare(scores, arms, card.metrics[0], study.protocol)
     results = tabulate(scores, arms, findings, card.metrics[0], study.protocol.confidence)
     write_text(folder / RESULTS, results.to_csv(index=False, float_format=FLOATS))

@@ -25,7 +25,8 @@ from plotly.graph_objects import Figure
 
 from report_fixture import PROTOCOL, Plot, invent_run
 from tassl.errors import InputError
-from tassl.evaluation.metrics import columns_of, dice_per_image
+from tassl.evaluation.columns import columns_of
+from tassl.evaluation.segmentation import dice_per_image
 from tassl.report import draw_verdict, write_report
 from tassl.report.advised import tell_outcome
 from tassl.report.cases import best_arm, choose_gallery, pick_ranks

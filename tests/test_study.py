@@ -21,6 +21,7 @@ from tassl.cli import main
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_nifti, save_npz
 from tassl.data.store import open_store
 from tassl.errors import LeakError, RunFolderError
+from tassl.heads import HEADS
 from tassl.study import running
 
 README = Path(__file__).parents[1] / "README.md"
@@ -61,7 +62,7 @@ def test_every_arm_is_scored_at_every_budget(finished: Path) -> None:
     arms |= {f"{m} ({a})" for m in METHODS for a in ("frozen", "fine-tuned")}
     assert set(results.arm) == arms
     assert set(results.budget) == {"5", "all"}
-    assert len(results) == len(arms) * 2 * 2
+    assert len(results) == len(arms) * 2 * len(HEADS["classification"].metrics)
     assert ((results.low <= results["mean"]) & (results["mean"] <= results.high)).all()
     assert results.test_subjects.between(14, 16).all()
 
@@ -170,7 +171,7 @@ def test_segmentation_of_volumes(tmp_path: Path) -> None:
         quiet=True,
         **SMALL,
     )
-    assert set(outcome.results.metric) == {"dice"}
+    assert set(outcome.results.metric) == {"dice", "nsd", "hd95", "volume_error", "lesion_f1"}
     assert set(outcome.results.arm) == {
         "scratch", "random (frozen)", "mae (fine-tuned)", "simclr (fine-tuned)"
     }  # fmt: skip

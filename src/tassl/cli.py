@@ -101,6 +101,7 @@ JUDGING: Offered = {
     **STEPS,
     **BUDGETS,
     "draws": (None, _offer(int, "Label subsets per budget.")),
+    "ordinal": (False, _flag("--ordinal", "Classes are grades: score kappa too.")),
     "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
 }
 
@@ -386,13 +387,16 @@ def _show(outcome: Outcome) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from tassl.evaluation.metrics import show_score
+
     table = Table("arm", "labels", "metric", "mean", "95% interval", "against the best baseline")
     for row in outcome.results.to_dict("records"):
         if row["metric"] == outcome.verdict["metric"]:
-            span = f"{row['low']:.3f} to {row['high']:.3f}"
-            gap = f"{row['verdict']} ({row['difference']:+.3f})" if row["method"] else ""
+            span = f"{show_score(row['low'])} to {show_score(row['high'])}"
+            difference = show_score(row["difference"], "+")
+            gap = f"{row['verdict']} ({difference})" if row["method"] else ""
             name, labels, metric = row["arm"], row["budget"], row["metric"]
-            table.add_row(name, labels, metric, f"{row['mean']:.3f}", span, gap)
+            table.add_row(name, labels, metric, show_score(row["mean"]), span, gap)
     console = Console(highlight=False)
     console.print(table)
     console.print(outcome.verdict["sentence"], style="bold", markup=False)

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from statistics import mean
 
+from tassl.evaluation.metrics import METRICS, show_score
 from tassl.report.loading import Run
 from tassl.report.readers import each_row
 from tassl.report.words import method_title, metric_title
@@ -20,9 +21,10 @@ def tell_outcome(run: Run) -> str:
     advised = [name for item in run.advice if (name := str(item.get("method"))) in scores]
     if len(advised) < 2:
         return ""
-    measured = sorted(advised, key=lambda name: -scores[name])
+    metric = METRICS[run.verdict["metric"]]
+    measured = sorted(advised, key=lambda name: -metric.merit(scores[name]))
     held = "held" if measured == advised else "did not hold"
-    told = ", ".join(f"{method_title(name)} {scores[name]:.3f}" for name in measured)
+    told = ", ".join(f"{method_title(name)} {show_score(scores[name])}" for name in measured)
     return (
         f"The advice {held}: it put {_order(advised)}; measured, as mean {_metric(run)} over "
         f"budgets: {told}. The order of near scores is chance: see the differences."
@@ -33,11 +35,13 @@ def _measure(run: Run) -> dict[str, float]:
     """Mean over budgets of each method's better arm."""
     if run.results is None:
         return {}
+    chosen = run.verdict.get("metric")
     best: dict[str, dict[str, float]] = defaultdict(dict)
     for row in each_row(run.results):
-        if row.metric == run.verdict.get("metric") and row.method and math.isfinite(row.mean):
+        if row.metric == chosen and row.method and math.isfinite(row.mean):
             budgets = best[row.method]
-            budgets[row.budget] = max(row.mean, budgets.get(row.budget, -math.inf))
+            rivals = (row.mean, budgets.get(row.budget, math.nan))
+            budgets[row.budget] = max(rivals, key=METRICS[chosen].merit)
     return {method: mean(budgets.values()) for method, budgets in best.items()}
 
 
@@ -46,4 +50,4 @@ def _order(methods: list[str]) -> str:
 
 
 def _metric(run: Run) -> str:
-    return metric_title(str(run.verdict.get("metric")))
+    return metric_title(str(run.verdict.get("metric")), run)

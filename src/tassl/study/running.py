@@ -26,12 +26,20 @@ from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
+from tassl.modality.base import Augmentation
 from tassl.pretraining import Schedule, default_schedule, pretrain_method
 from tassl.report import write_report
 from tassl.study.configuration import Study
 from tassl.study.folder import VERDICT, claim_folder
 from tassl.study.narrator import Narrator
-from tassl.study.preparation import Prepared, audit_facts, check_task, labelled_rows, prepare
+from tassl.study.preparation import (
+    Prepared,
+    audit_facts,
+    check_task,
+    labelled_rows,
+    measure_unit,
+    prepare,
+)
 from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
     Bench,
@@ -91,7 +99,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     ):
         run_trials(bench, arms, subsets, folder, tick)
     with clock.timing("statistics"):
-        results, verdict = judge_predictions(study, folder, arms, subsets)
+        unit = measure_unit(prepared, study.task)
+        results, verdict = judge_predictions(study, folder, arms, subsets, unit)
     write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
     report = write_report(folder)
     return Outcome(folder, results, verdict, report)
@@ -221,8 +230,12 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         load_checkpoint(place, dims=store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
-    dense = HEADS[study.task].load().dense
-    target = np.arange(len(store.table)) if dense else store.table.label.to_numpy(copy=True)
+    kind = HEADS[study.task].target
+    target = {
+        "label": store.table.label.to_numpy(copy=True),
+        "mask": np.arange(len(store.table)),
+        "value": store.table.value.to_numpy(np.float32, copy=True),
+    }[kind]
     if study.shuffle_labels:
         rows = labelled_rows(prepared, study.task, "train")
         target[rows] = np.random.default_rng((study.seed, 3)).permutation(target[rows])
@@ -234,8 +247,8 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         test=labelled_rows(prepared, study.task, "test"),
         val=labelled_rows(prepared, study.task, "val"),
         augment=Augment(
-            _views(study, prepared).mild(),
-            patch_of(store.grid.shape) if dense else None,
+            _labelled_views(study, prepared),
+            patch_of(store.grid.shape) if kind == "mask" else None,
             prepared.tensors.normalisation,
         ),
         recipe=prepared.recipe,
@@ -254,21 +267,23 @@ def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
         study.protocol.budgets,
         study.protocol.draws,
         study.seed,
-        stratified=study.task == "classification",
+        stratified=HEADS[study.task].target == "label",
+        even=HEADS[study.task].target == "value",
     )
 
 
 def judge_predictions(
-    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset]
+    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset], unit: str
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Score the predictions in a run folder; write results.csv; return it with the verdict."""
     card, predictions = HEADS[study.task], read_predictions(folder, arms, subsets)
-    scores = score_all(predictions, card.metrics, study.protocol, study.seed)
+    metrics = (*card.metrics, "kappa") if study.ordinal else card.metrics
+    scores = score_all(predictions, metrics, study.protocol, study.seed)
     findings = compare(scores, arms, card.metrics[0], study.protocol)
     results = tabulate(scores, arms, findings, card.metrics[0], study.protocol.confidence)
     write_text(folder / RESULTS, results.to_csv(index=False, float_format=FLOATS))
     subjects = next(iter(scores.values())).subjects
-    return results, conclude(findings, card.metrics[0], card.unit, subjects)
+    return results, conclude(findings, card.metrics[0], card.unit, subjects, unit)
 
 
 def describe_machine() -> dict[str, Any]:
@@ -296,8 +311,16 @@ def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
     return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or plan.batch)
 
 
-def _views(study: Study, prepared: Prepared) -> Any:
+def _views(study: Study, prepared: Prepared) -> Augmentation:
     return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)
+
+
+def _labelled_views(study: Study, prepared: Prepared) -> Augmentation:
+    """Mild views; where a number is learnt, such that nothing changes its size."""
+    views = _views(study, prepared).mild()
+    if HEADS[study.task].target == "value":
+        return replace(views, crop=1.0, elastic=0.0)
+    return views
 
 
 def _subset_facts(prepared: Prepared, subsets: list[Subset]) -> list[dict[str, Any]]:

@@ -83,14 +83,6 @@ PRETRAINING: Offered = {
     "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
     "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
 }
-STEPS: Offered = {"steps": (None, _offer(int, "Optimiser steps of each trained arm."))}
-BUDGETS: Offered = {"budgets": (None, _offer(str, "Labelled subjects, as in 5,10,25."))}
-JUDGING: Offered = {
-    **STEPS,
-    **BUDGETS,
-    "draws": (None, _offer(int, "Label subsets per budget.")),
-    "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
-}
 SITUATION: Offered = {
     "labels": (None, _offer(int, "Labelled images.")),
     "images": (None, _offer(int, "Images in all.")),
@@ -100,11 +92,16 @@ SITUATION: Offered = {
     "multi_image": (False, _flag("--multi-image", "Several images show the same thing.")),
     "time": (None, _offer(str, "For pretraining, as in 2h.")),
     "memory": (None, _offer(str, "For training, as in 8GB.")),
-    "natural_weights": (
-        False,
-        _flag("--natural-weights", "Natural-image weights are at hand."),
-    ),
+    "natural_weights": (False, _flag("--natural-weights", "Natural-image weights are at hand.")),
     "network": PRETRAINING["network"],
+}
+STEPS: Offered = {"steps": (None, _offer(int, "Optimiser steps of each trained arm."))}
+BUDGETS: Offered = {"budgets": (None, _offer(str, "Labelled subjects, as in 5,10,25."))}
+JUDGING: Offered = {
+    **STEPS,
+    **BUDGETS,
+    "draws": (None, _offer(int, "Label subsets per budget.")),
+    "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
 }
 
 
@@ -286,9 +283,8 @@ def advise(
     from tassl.advisor.query import read_amount
     from tassl.advisor.telling import tell
 
-    minutes, memory = (read_amount(choices.pop(name), name) for name in ("time", "memory"))
-    for name in ("locality", "network"):
-        choices[name] = choices[name] or ""
+    minutes = read_amount(choices.pop("time"), "time")
+    memory = read_amount(choices.pop("memory"), "memory")
     advice = weigh(modality, task, minutes=minutes, memory=memory, **choices)
     if as_json:
         import json

@@ -10,6 +10,12 @@ from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 
 ALTERNATIVES = 3
+TRUST = (
+    "Foretelling independent comparisons of studies that it had not seen, the model behind this "
+    "named the best paradigm about six times in ten: better than chance and than the rule of one "
+    "paradigm per task, no better than always taking a hybrid",
+    "Seven studies are too few to tell such rules apart; measure with `tassl run`",
+)
 
 
 def tell(advice: Advice) -> str:
@@ -41,6 +47,7 @@ def _tell(advice: Advice) -> Iterator[str]:
     yield from _section("Ruled out", vetoes)
     yield from _section("Banned augmentation", [", ".join(advice.banned)] if advice.banned else [])
     yield from _section("What would change the advice", advice.changes)
+    yield from _section("How far to trust this", TRUST)
 
 
 def _row(strategy: Strategy) -> str:

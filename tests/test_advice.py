@@ -91,6 +91,8 @@ def test_the_command_prints_advice_and_json(
         assert stop.value.code == 0
     told, _, facts = capsys.readouterr().out.partition("\n{\n")
     assert "Pretrain" in told
+    assert "paradigm barely matters" in " ".join(told.split())
+    assert "How far to trust this" in told
     record = json.loads("{" + facts)
     assert record["ranking"][0]["gain"]["likely"][0] < record["ranking"][0]["gain"]["mean"]
     assert record["query"]["minutes"] == 120

@@ -257,28 +257,29 @@ def _decide(query: Query, outlook: _Outlook, studies: int) -> tuple[str, list[st
     if not outlook.methods:
         return instead, ["every method is ruled out: see the vetoes"]
     gain = tell_gain(outlook.gains[:, 0], query.task)
-    told = (
+    told = [
         f"{METHODS[outlook.methods[0]].title} is expected to change the score by {gain.mean:+.1f} "
         f"points against {name_arm(outlook.baseline)} (80% interval {gain.likely[0]:+.1f} to "
-        f"{gain.likely[1]:+.1f}); the probability of a gain is {gain.chance:.0%}"
-    )
+        f"{gain.likely[1]:+.1f}); the probability of a gain is {gain.chance:.0%}",
+        *_compare_paradigms(query, outlook),
+    ]
     if pool_is_small(query):
         return instead, [
             f"{query.images} images for {query.labels} labels are a small pool: pretraining on "
             "fewer than 1500 images, less than three for each label, seldom pays (G-10, strong); "
             "if at all, try masked restoration (G-11, moderate)",
-            told,
+            *told,
         ]
     if outlook.baseline == NATURAL and gain.mean <= 0:
-        return START_NATURAL, [told]
+        return START_NATURAL, told
     if gain.mean <= 0:
-        return NOT, [told]
+        return NOT, told
     if studies < FEWEST_STUDIES:
         count = "no study" if not studies else "one study"
-        return PILOT, [f"{count} with figures on {query.modality} {query.task}", told]
+        return PILOT, [f"{count} with figures on {query.modality} {query.task}", *told]
     if gain.chance < SURE:
-        return PILOT, [f"a gain is not sure enough: less than {SURE:.0%}", told]
-    return PRETRAIN, [told, *_compare_paradigms(query, outlook)]
+        return PILOT, [f"a gain is not sure enough: less than {SURE:.0%}", *told]
+    return PRETRAIN, told
 
 
 def _compare_paradigms(query: Query, outlook: _Outlook) -> Iterator[str]:

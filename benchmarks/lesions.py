@@ -19,12 +19,11 @@ import torch
 
 from benchmarks.comparison import RANDOM_NETWORKS, Comparison
 from benchmarks.probing import (
-    cut_points,
     draw_parts,
-    embed_points,
+    embed_cells,
     estimate,
     probe_images,
-    rank_points,
+    rank_cells,
 )
 from benchmarks.studies import DATA
 from tassl.adaptation import embed_rows
@@ -37,7 +36,7 @@ from tassl.study import Study
 
 DIAMETERS = (2, 3, 4, 6)  # pixels
 SUBJECTS, SIDE = 400, 48  # of each diameter, half of them without a lesion; pixels
-LABELLED, OUTLINED, REPEATS, STEP = 40, 20, 2, 2
+LABELLED, REPEATS = 40, 2  # images per class to fit a probe of whole images on
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,9 @@ class Stratum:
 
 
 def measure(out: Path, share: float = 1.0) -> pd.DataFrame:
-    """AUROC of whole images and of single blocks by size; what `out/lesions.csv` has stays.
+    """AUROC of whole images and of cells of the coarsest map, by size, against random features.
+
+    Arms that `out/lesions.csv` has are not measured again.
 
     Args:
         out: Gets lesions.csv.
@@ -128,14 +129,13 @@ class Hunt:
         scores = self.probe(self._train(arm, share)) if arm.method else self.random
         for stratum, own, base in zip(self.strata, scores, self.random, strict=True):
             row = {"size": stratum.name, "images": len(stratum.rows)}
-            for kind, found, plain in zip(("image", "block"), own, base, strict=True):
+            for kind, found, plain in zip(("image", "cell"), own, base, strict=True):
                 row[f"{kind}_auroc"] = found.mean()
-                difference = estimate(found - plain)
-                row |= {f"{kind}_{part}": value for part, value in asdict(difference).items()}
+                row |= {f"{kind}_{part}": x for part, x in asdict(estimate(found - plain)).items()}
             yield row
 
     def probe(self, encoder: Encoder) -> list[np.ndarray]:
-        """(whole image or block, part) AUROC for each size."""
+        """(whole image or cell, part) AUROC for each size."""
         return [self._probe(encoder, stratum) for stratum in self.strata]
 
     def _train(self, arm: Arm, share: float) -> Encoder:
@@ -152,11 +152,8 @@ class Hunt:
         features = embed_rows(encoder, tensors, rows, 64)
         whole = probe_images(features, stratum.labels, subjects[rows], parts)
         rows = stratum.outlined
-        parts = draw_parts(np.zeros(len(rows)), subjects[rows], few=OUTLINED, repeats=REPEATS)
-        lesion = cut_points(tensors.masks(rows), STEP, touched=True)
-        return np.stack(
-            [whole, rank_points(embed_points(encoder, tensors, rows, STEP), lesion, parts)]
-        )
+        parts = draw_parts(np.zeros(len(rows)), subjects[rows], repeats=REPEATS)
+        return np.stack([whole, rank_cells(*embed_cells(encoder, tensors, rows), parts)])
 
 
 def _open_phantoms(folder: Path) -> Hunt:
@@ -172,7 +169,7 @@ def _open_phantoms(folder: Path) -> Hunt:
 
 
 def _open_busi(folder: str) -> Hunt:
-    """Benign against malignant in whole images, lesion against surroundings in blocks."""
+    """Benign against malignant in whole images, lesion against surroundings in cells."""
     compared = Comparison(
         Study(str(DATA / "busi_seg"), "ultrasound", "classification"), Path(folder)
     )

@@ -26,8 +26,7 @@ from tassl.networks.base import Encoder
 from tassl.optimisation import autocast
 
 FOLDS, REPEATS, CONFIDENCE = 5, 4, 0.95
-FITTED_POINTS, RANKED_POINTS = 1500, 100  # of each labelled image, in a dense probe
-DENSE_STRENGTH = 0.1
+FITTED_POINTS, STRENGTH = 1500, 0.1  # of each labelled image, and its inverse decay: dense probes
 Part = tuple[np.ndarray, np.ndarray]
 
 
@@ -128,16 +127,11 @@ def embed_points(
     return np.concatenate(parts)
 
 
-def cut_points(masks: Tensor, step: int, *, touched: bool = False) -> np.ndarray:
-    """Classes (row, block) of the same blocks: that of the pixel at their centre.
-
-    With `touched` it is the highest class in the block, so that a small lesion is not missed.
-    """
-    size, layer = _count_blocks(tuple(masks.shape[1:]), step), masks[:, None].float()
-    if touched:
-        pool: Any = {2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}[masks.dim() - 1]
-        return pool(layer, size).flatten(1).byte().numpy()
-    return F.interpolate(layer, size, mode="nearest-exact").flatten(1).byte().numpy()
+def cut_points(masks: Tensor, step: int) -> np.ndarray:
+    """Classes (row, block) of the same blocks: that of the pixel at their centre."""
+    size = _count_blocks(tuple(masks.shape[1:]), step)
+    layer = F.interpolate(masks[:, None].float(), size, mode="nearest-exact")
+    return layer.flatten(1).byte().numpy()
 
 
 def _count_blocks(space: tuple[int, ...], step: int) -> list[int]:
@@ -164,38 +158,49 @@ def probe_points(
     return np.array(scores)
 
 
-def rank_points(features: np.ndarray, lesion: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
-    """AUROC of a dense linear probe: does a block of lesion outrank another of the images scored?
+@torch.no_grad()
+def embed_cells(
+    encoder: Encoder, tensors: Tensors, rows: np.ndarray, batch: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells of the coarsest map (row, cell, width), and whether a mask touches them (row, cell)."""
+    encoder.eval()
+    pool: Any = {2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}[tensors.store.dims]
+    features, touched = [], []
+    for k in range(0, len(rows), batch):
+        chosen = rows[k : k + batch]
+        with autocast():
+            last = encoder.features(tensors.images(chosen))[-1].float()
+        features.append(last.flatten(2).transpose(1, 2).numpy())
+        masks = tensors.masks(chosen)[:, None].float()
+        touched.append(pool(masks, last.shape[2:]).flatten(1).numpy() > 0)
+    return np.concatenate(features), np.concatenate(touched)
 
-    It is fitted on all blocks of lesion and some others of each image.
-    """
+
+def rank_cells(features: np.ndarray, touched: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
+    """AUROC of a linear probe of cells: does one with lesion outrank another one?"""
     scores = []
-    for k, (fitted, scored) in enumerate(parts):
-        model = _fit_points(features, lesion, fitted, k, RANKED_POINTS)
-        flat = features[scored].reshape(-1, features.shape[2]).astype(np.float32)
-        scores.append(roc_auc_score(lesion[scored].ravel(), model.decision_function(flat)))
+    for fitted, scored in parts:
+        known, width = touched[fitted].ravel(), features.shape[2]
+        model = _fit(features[fitted].reshape(-1, width), known)
+        found = model.decision_function(features[scored].reshape(-1, width))
+        scores.append(roc_auc_score(touched[scored].ravel(), found))
     return np.array(scores)
 
 
 def _fit_points(
-    features: np.ndarray,
-    classes: np.ndarray,
-    images: np.ndarray,
-    seed: int,
-    others: int | None = None,
+    features: np.ndarray, classes: np.ndarray, images: np.ndarray, seed: int
 ) -> Pipeline:
-    """A logistic regression on points of these images; with `others` all of class 1 and these."""
+    """A logistic regression on some points of each of these images."""
     rng, known, wanted = np.random.default_rng(seed), [], []
     for image in images:
-        order = rng.permutation(features.shape[1])
-        if others is None:
-            chosen = order[:FITTED_POINTS]
-        else:
-            lesion = classes[image, order] == 1
-            chosen = np.concatenate([order[lesion], order[~lesion][:others]])
+        chosen = rng.permutation(features.shape[1])[:FITTED_POINTS]
         known.append(features[image, chosen])
         wanted.append(classes[image, chosen])
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=DENSE_STRENGTH, max_iter=200))
+    return _fit(np.concatenate(known).astype(np.float32), np.concatenate(wanted))
+
+
+def _fit(features: np.ndarray, classes: np.ndarray) -> Pipeline:
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(np.concatenate(known).astype(np.float32), np.concatenate(wanted))
+        return model.fit(features, classes)

@@ -8,11 +8,12 @@ import torch
 from benchmarks.probing import (
     cut_points,
     draw_parts,
+    embed_cells,
     embed_points,
     estimate,
     probe_images,
     probe_points,
-    rank_points,
+    rank_cells,
 )
 from scipy import stats
 
@@ -65,7 +66,7 @@ def test_dense_probes_find_what_one_feature_tells(probe):
     classes = (rng.random((20, 60)) < 0.2).astype(np.uint8)
     features = rng.normal(size=(20, 60, 4)).astype(np.float16)
     parts = draw_parts(np.zeros(20), SUBJECTS[::4], repeats=1)
-    score = {"dice": lambda f: probe_points(f, classes, parts, 2), "rank": lambda f: rank_points(
+    score = {"dice": lambda f: probe_points(f, classes, parts, 2), "rank": lambda f: rank_cells(
         f, classes, parts)}[probe]  # fmt: skip
     told = features.copy()
     told[..., 0] += 8 * classes
@@ -85,9 +86,13 @@ def test_points_of_features_and_masks_lie_in_the_same_places(tmp_path, dims):
     assert features.shape == (*cut_points(masks, 2).shape, sum(encoder.widths))
 
 
-def test_small_lesions_are_not_missed():
-    masks = torch.zeros(1, 8, 8, dtype=torch.long)
-    masks[0, 2, 5] = 1
-    touched = cut_points(masks, 2, touched=True).reshape(4, 4)
+def test_small_lesions_are_not_missed_by_cells(tmp_path, monkeypatch):
+    tensors = make_tensors(tmp_path)
+    encoder = build_encoder(make_recipe(tensors, "cnn")).requires_grad_(False)
+    masks = torch.zeros(1, *tensors.store.grid.shape, dtype=torch.long)
+    masks[0, -1, -1] = 1
+    monkeypatch.setattr(tensors, "masks", lambda rows: masks)
+    features, touched = embed_cells(encoder, tensors, np.arange(1))
+    assert features.shape == (1, touched.shape[1], encoder.width)
     assert touched.sum() == 1
-    assert touched[1, 2] == 1
+    assert touched[0, -1]

@@ -22,15 +22,16 @@ from benchmarks.probing import (
     cut_points,
     draw_parts,
     embed_points,
+    mean_dice,
     probe_images,
     probe_points,
 )
 from tassl.adaptation import embed_rows, fit_head, predict_rows
-from tassl.checkpoint import Checkpoint, build_encoder
-from tassl.evaluation.metrics import dice_of_masks
+from tassl.checkpoint import build_encoder
 from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.networks.base import Encoder
+from tassl.networks.decoder import Decoder
 from tassl.pretraining import Schedule, default_schedule, pretrain_method
 from tassl.study import Study
 from tassl.study.narrator import Narrator
@@ -42,6 +43,7 @@ LABELLED = {"classification": 10, "segmentation": 5}  # subjects per class; subj
 RANDOM_NETWORKS = 3
 SEGMENTED, STEP = 40, 2  # images of a dense probe, and pixels from one point to the next
 TUNED_PARTS = 5
+Start = Callable[[], tuple[Encoder, Decoder | None]]
 
 
 class Comparison:
@@ -65,7 +67,7 @@ class Comparison:
         table = self.prepared.store.table
         self.subjects = table.subject.to_numpy()[self.rows]
         labels = table.label.to_numpy()[self.rows]
-        self.labels = np.zeros_like(labels) if self.dense else labels
+        self.labels = np.zeros_like(labels) if self.dense else labels  # folds of any images
         self.parts = draw_parts(self.labels, self.subjects, few=LABELLED[self.task])
 
     @property
@@ -89,9 +91,9 @@ class Comparison:
         return np.mean(scores, axis=0)
 
     @cached_property
-    def scratch(self) -> float:
-        """Score of networks trained with the few labels alone."""
-        return self.fine_tune(None)
+    def scratch(self) -> np.ndarray:
+        """Score for the first parts of networks trained with the few labels alone."""
+        return self.fine_tune(lambda: (build_encoder(self.prepared.recipe), None))
 
     def probe(self, encoder: Encoder) -> np.ndarray:
         """Score of frozen features for each part."""
@@ -103,45 +105,29 @@ class Comparison:
         masks = cut_points(tensors.masks(self.rows), STEP)
         return probe_points(features, masks, self.parts, self.classes)
 
-    def fine_tune(self, load: Callable[[], Checkpoint] | None) -> float:
-        """Mean score over the first parts of a network trained with the few labels."""
-        return float(
-            np.mean([self._fit(load, k, p) for k, p in enumerate(self.parts[:TUNED_PARTS])])
-        )
+    def fine_tune(self, start: Start) -> np.ndarray:
+        """Score for the first parts of networks trained with the few labels."""
+        return np.array([self._fit(start, k, p) for k, p in enumerate(self.parts[:TUNED_PARTS])])
 
-    def _fit(self, load: Callable[[], Checkpoint] | None, seed: int, part: Part) -> float:
+    def _fit(self, start: Start, seed: int, part: Part) -> float:
+        """Score of one network on one part, by the task's own tuning at its usual rate."""
         fitted, scored = (self.rows[places] for places in part)
-        tensors, kind = self.prepared.tensors, HEADS[self.task].load()
+        tensors = self.prepared.tensors
         torch.manual_seed(seed)
-        if load is None:
-            head, pretrained = kind(build_encoder(self.prepared.recipe), None, self.classes), ()
-        else:
-            done = load()
-            head, pretrained = (
-                kind(done.encoder, done.decoder, self.classes),
-                ("encoder", "decoder"),
-            )
         patch = patch_of(self.prepared.store.grid.shape) if self.dense else None
         head = fit_head(
-            head,
+            HEADS[self.task].load()(*start(), self.classes),
             tensors,
             fitted,
             tensors.masks(fitted) if self.dense else tensors.labels(fitted),
             tuning=default_tuning(self.task, tensors.store.dims),
             augment=Augment(self.views.mild(), patch, tensors.normalisation),
             seed=seed,
-            pretrained=pretrained,
         )
         scores = torch.cat(list(predict_rows(head, tensors, scored, 8)))
         if not self.dense:
             return float(roc_auc_score(tensors.labels(scored), scores[:, 1]))
-        masks = tensors.masks(scored).numpy()
-        found = scores.argmax(1).numpy()
-        return float(
-            np.nanmean(
-                [dice_of_masks(f, m, self.classes) for f, m in zip(found, masks, strict=True)]
-            )
-        )
+        return mean_dice(scores.argmax(1).numpy(), tensors.masks(scored).numpy(), self.classes)
 
     def pretrain(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from json import loads
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.networks import NETWORKS
+from tassl.networks.base import Encoder
+from tassl.networks.decoder import Decoder
 from tassl.optimisation import hold_memory
 from tassl.study import Study
 
@@ -68,7 +71,11 @@ SETS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one set; scores are AUROC, or Dice for segmentation."""
+    """One method on one set; scores are AUROC, or Dice for segmentation.
+
+    `low` and `high` bound the difference of probes from random features; `tuned_low` and
+    `tuned_high` that of fine-tuned networks from those trained from scratch.
+    """
 
     set: str
     method: str
@@ -82,6 +89,8 @@ class Row:
     high: float
     fine_tuned: float
     scratch: float
+    tuned_low: float
+    tuned_high: float
     images_per_s: float
     seconds: float
     health: str
@@ -103,6 +112,7 @@ def measure(
         sets: Keys in `SETS`.
         methods: Keys in `METHODS`.
     """
+    share = round(share, 4)
     hold_memory()
     torch.set_num_threads(1)
     file = out / "learning.csv"
@@ -153,11 +163,11 @@ def _measure(name: str, compared: Comparison, method: str, share: float) -> Row:
         health = loads((place / "health.json").read_text())["verdict"]
         epochs = len(pd.read_csv(place / "history.csv")) - 1
         scores = compared.probe(load_checkpoint(place).encoder)
-        tuned = scratch = float("nan")
+        tuned = scratch = np.full(2, np.nan)
         if method in FINE_TUNED:
-            tuned, scratch = compared.fine_tune(lambda: load_checkpoint(place)), compared.scratch
+            tuned, scratch = compared.fine_tune(partial(_load_parts, place)), compared.scratch
     images = epochs * schedule.batch * max(1, len(compared.pool) // schedule.batch)
-    difference = estimate(scores - compared.random)
+    difference, gain = estimate(scores - compared.random), estimate(tuned - scratch)
     return Row(
         set=name,
         method=method,
@@ -169,9 +179,16 @@ def _measure(name: str, compared: Comparison, method: str, share: float) -> Row:
         difference=difference.value,
         low=difference.low,
         high=difference.high,
-        fine_tuned=tuned,
-        scratch=scratch,
+        fine_tuned=tuned.mean(),
+        scratch=scratch.mean(),
+        tuned_low=gain.low,
+        tuned_high=gain.high,
         images_per_s=images / seconds,
         seconds=seconds,
         health=health,
     )
+
+
+def _load_parts(place: Path) -> tuple[Encoder, Decoder | None]:
+    checkpoint = load_checkpoint(place)
+    return checkpoint.encoder, checkpoint.decoder

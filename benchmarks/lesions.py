@@ -86,6 +86,7 @@ def measure(out: Path, share: float = 1.0) -> pd.DataFrame:
         out: Gets lesions.csv.
         share: Of the epochs that `tassl pretrain` would take, the same for every arm.
     """
+    share = round(share, 4)
     hold_memory()
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)

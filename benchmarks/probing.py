@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,9 +153,14 @@ def probe_points(
     for k, (fitted, scored) in enumerate(parts):
         model = _fit_points(features, classes, fitted, k)
         found = [model.predict(features[image].astype(np.float32)) for image in scored]
-        dice = [dice_of_masks(f, classes[i], count) for f, i in zip(found, scored, strict=True)]
-        scores.append(np.nanmean(dice))
+        scores.append(mean_dice(found, classes[scored], count))
     return np.array(scores)
+
+
+def mean_dice(found: Iterable[np.ndarray], truth: Iterable[np.ndarray], count: int) -> float:
+    """Dice of foreground classes, the mean over images."""
+    pairs = zip(found, truth, strict=True)
+    return float(np.nanmean([dice_of_masks(mask, wanted, count) for mask, wanted in pairs]))
 
 
 @torch.no_grad()

@@ -167,7 +167,7 @@ def _measure(name: str, compared: Comparison, method: str, share: float) -> Row:
         if method in FINE_TUNED:
             tuned, scratch = compared.fine_tune(partial(_load_parts, place)), compared.scratch
     images = epochs * schedule.batch * max(1, len(compared.pool) // schedule.batch)
-    difference, gain = estimate(scores - compared.random), estimate(tuned - scratch)
+    probed, trained = estimate(scores - compared.random), estimate(tuned - scratch)
     return Row(
         set=name,
         method=method,
@@ -176,13 +176,13 @@ def _measure(name: str, compared: Comparison, method: str, share: float) -> Row:
         share=share,
         probe=scores.mean(),
         random=compared.random.mean(),
-        difference=difference.value,
-        low=difference.low,
-        high=difference.high,
+        difference=probed.gain,
+        low=probed.low,
+        high=probed.high,
         fine_tuned=tuned.mean(),
         scratch=scratch.mean(),
-        tuned_low=gain.low,
-        tuned_high=gain.high,
+        tuned_low=trained.low,
+        tuned_high=trained.high,
         images_per_s=images / seconds,
         seconds=seconds,
         health=health,

@@ -31,26 +31,26 @@ Part = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean with its interval."""
+class Gain:
+    """A mean paired difference and its interval."""
 
-    value: float
+    gain: float
     low: float
     high: float
 
 
-def estimate(scores: Sequence[float] | np.ndarray) -> Interval:
-    """Mean of scores, or paired differences, of repeated cross-validation and a 95% interval.
+def estimate(differences: np.ndarray) -> Gain:
+    """Mean of paired differences over repeated cross-validation, and its 95% interval.
 
     Folds share images, so their variance is inflated: corrected resampled t. It tells of subjects
     and label draws, not of another seed of the pretraining.
 
     Source: Nadeau & Bengio, Machine Learning 2003, 10.1023/A:1024068626366, section 3.
     """
-    values = np.asarray(scores, dtype=float)
-    error = np.sqrt((1 / len(values) + 1 / (FOLDS - 1)) * values.var(ddof=1))
-    reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * error)
-    return Interval(values.mean(), values.mean() - reach, values.mean() + reach)
+    count, mean = len(differences), differences.mean()
+    error = np.sqrt((1 / count + 1 / (FOLDS - 1)) * differences.var(ddof=1))
+    reach = stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error
+    return Gain(float(mean), float(mean - reach), float(mean + reach))
 
 
 def draw_parts(

@@ -28,7 +28,7 @@ def test_interval_widens_the_plain_one_by_nadeau_and_bengios_factor():
     scores = np.random.default_rng(0).normal(0.1, 0.05, 20)
     found = estimate(scores)
     low, high = stats.t.interval(0.95, 19, scores.mean(), stats.sem(scores))
-    assert found.value == pytest.approx(scores.mean())
+    assert found.gain == pytest.approx(scores.mean())
     plain = (high - low) * np.sqrt(20 * (1 / 20 + 1 / 4))
     assert found.high - found.low == pytest.approx(plain)
 

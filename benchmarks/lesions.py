@@ -1,7 +1,9 @@
 """Who keeps a lesion as it shrinks? Plain pretraining against that which looks for small signs.
 
-Phantoms hold a lesion of 2, 3, 4 or 6 pixels across or none; all sizes are pretrained on together
-and probed apart. Lesions of real breast ultrasound are probed below and above their median size.
+Phantoms hold a lesion of 2, 3, 4 or 6 pixels across or none. All sizes are pretrained on together
+and probed apart for whether one is there: in the features of the whole image, and in those of the
+place where it is or would be. Real breast lesions are probed for malignancy, below and above their
+median size.
 """
 
 from __future__ import annotations
@@ -20,10 +22,9 @@ import torch
 from benchmarks.comparison import RANDOM_NETWORKS, Comparison
 from benchmarks.probing import (
     draw_parts,
-    embed_cells,
+    embed_lesions,
     estimate,
     probe_images,
-    rank_cells,
 )
 from benchmarks.studies import DATA
 from tassl.adaptation import embed_rows
@@ -36,7 +37,7 @@ from tassl.study import Study
 
 DIAMETERS = (2, 3, 4, 6)  # pixels
 SUBJECTS, SIDE = 400, 48  # of each diameter, half of them without a lesion; pixels
-LABELLED, REPEATS = 40, 2  # images per class to fit a probe of whole images on
+LABELLED, REPEATS = 80, 2  # images per class to fit a probe on
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,17 @@ class Stratum:
         name: Their size.
         rows: Images, of the classes to tell apart.
         labels: Their classes, 0 or 1.
-        outlined: Images with a lesion and its mask.
     """
 
     name: str
     rows: np.ndarray
     labels: np.ndarray
-    outlined: np.ndarray
 
 
 def measure(out: Path, share: float = 1.0) -> pd.DataFrame:
-    """AUROC of whole images and of cells of the coarsest map, by size, against random features.
+    """AUROC by size, of whole images and of the lesion's place in the coarsest map.
+
+    Gains are over random features of the same network.
 
     Arms that `out/lesions.csv` has are not measured again.
 
@@ -130,13 +131,13 @@ class Hunt:
         scores = self.probe(self._train(arm, share)) if arm.method else self.random
         for stratum, own, base in zip(self.strata, scores, self.random, strict=True):
             row = {"size": stratum.name, "images": len(stratum.rows)}
-            for kind, found, plain in zip(("image", "cell"), own, base, strict=True):
+            for kind, found, plain in zip(("image", "place"), own, base, strict=True):
                 row[f"{kind}_auroc"] = found.mean()
                 row |= {f"{kind}_{part}": x for part, x in asdict(estimate(found - plain)).items()}
             yield row
 
     def probe(self, encoder: Encoder) -> list[np.ndarray]:
-        """(whole image or cell, part) AUROC for each size."""
+        """(whole image or lesion's place, part) AUROC for each size."""
         return [self._probe(encoder, stratum) for stratum in self.strata]
 
     def _train(self, arm: Arm, share: float) -> Encoder:
@@ -150,11 +151,9 @@ class Hunt:
         tensors, rows = self.compared.prepared.tensors, stratum.rows
         subjects = tensors.store.table.subject.to_numpy()
         parts = draw_parts(stratum.labels, subjects[rows], few=LABELLED, repeats=REPEATS)
-        features = embed_rows(encoder, tensors, rows, 64)
-        whole = probe_images(features, stratum.labels, subjects[rows], parts)
-        rows = stratum.outlined
-        parts = draw_parts(np.zeros(len(rows)), subjects[rows], repeats=REPEATS)
-        return np.stack([whole, rank_cells(*embed_cells(encoder, tensors, rows), parts)])
+        features = embed_rows(encoder, tensors, rows, 64), embed_lesions(encoder, tensors, rows)
+        known = stratum.labels, subjects[rows], parts
+        return np.stack([probe_images(f, *known) for f in features])
 
 
 def _open_phantoms(folder: Path) -> Hunt:
@@ -165,12 +164,12 @@ def _open_phantoms(folder: Path) -> Hunt:
     strata = []
     for diameter in DIAMETERS:
         own = rows[[name.startswith(f"{diameter}px") for name in subjects[rows]]]
-        strata.append(Stratum(f"{diameter} px", own, labels[own], own[labels[own] == 1]))
+        strata.append(Stratum(f"{diameter} px", own, labels[own]))
     return Hunt(compared, strata)
 
 
 def _open_busi(folder: str) -> Hunt:
-    """Benign against malignant in whole images, lesion against surroundings in cells."""
+    """Benign against malignant lesions."""
     compared = Comparison(
         Study(str(DATA / "busi_seg"), "ultrasound", "classification"), Path(folder)
     )
@@ -197,7 +196,8 @@ def _open_busi(folder: str) -> Hunt:
 def _draw_phantoms(folder: Path) -> Path:
     """Volunteers with and without a lesion, drawn at twice the size and averaged down.
 
-    Those without have the same scene with a lesion of the organ's own level.
+    Those without have the same scene with a lesion of the organ's own level; the mask of all is
+    where the lesion is or would be.
     """
     parts = {"images": [], "labels": [], "subjects": [], "masks": []}
     for diameter in DIAMETERS:
@@ -216,7 +216,7 @@ def _draw_phantoms(folder: Path) -> Path:
         chosen = np.where(present[:, None, None] == 1, quantise(seen), quantise(unseen))
         blocks = chosen.reshape(SUBJECTS, SIDE, 2, SIDE, 2)
         parts["images"].append(blocks.mean((2, 4)).round().astype(chosen.dtype))
-        masks = (seen.masks * present[:, None, None]).reshape(SUBJECTS, SIDE, 2, SIDE, 2)
+        masks = seen.masks.reshape(SUBJECTS, SIDE, 2, SIDE, 2)
         parts["masks"].append((masks.mean((2, 4)) >= 0.5).astype(np.uint8))
         parts["labels"].append(present)
         parts["subjects"].append(np.array([f"{diameter}px-{k:03}" for k in range(SUBJECTS)]))

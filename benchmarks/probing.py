@@ -164,32 +164,21 @@ def mean_dice(found: Iterable[np.ndarray], truth: Iterable[np.ndarray], count: i
 
 
 @torch.no_grad()
-def embed_cells(
+def embed_lesions(
     encoder: Encoder, tensors: Tensors, rows: np.ndarray, batch: int = 64
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cells of the coarsest map (row, cell, width), and whether a mask touches them (row, cell)."""
+) -> np.ndarray:
+    """The cell of the coarsest map that holds most of each image's mask, (row, width)."""
     encoder.eval()
-    pool: Any = {2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}[tensors.store.dims]
-    features, touched = [], []
+    pool: Any = {2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}[tensors.store.dims]
+    parts = []
     for k in range(0, len(rows), batch):
         chosen = rows[k : k + batch]
         with autocast():
             last = encoder.features(tensors.images(chosen))[-1].float()
-        features.append(last.flatten(2).transpose(1, 2).numpy())
-        masks = tensors.masks(chosen)[:, None].float()
-        touched.append(pool(masks, last.shape[2:]).flatten(1).numpy() > 0)
-    return np.concatenate(features), np.concatenate(touched)
-
-
-def rank_cells(features: np.ndarray, touched: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
-    """AUROC of a linear probe of cells: does one with lesion outrank another one?"""
-    scores = []
-    for fitted, scored in parts:
-        known, width = touched[fitted].ravel(), features.shape[2]
-        model = _fit(features[fitted].reshape(-1, width), known)
-        found = model.decision_function(features[scored].reshape(-1, width))
-        scores.append(roc_auc_score(touched[scored].ravel(), found))
-    return np.array(scores)
+        covered = pool((tensors.masks(chosen) > 0)[:, None].float(), last.shape[2:])
+        place = covered.flatten(1).argmax(1)
+        parts.append(last.flatten(2)[torch.arange(len(last)), :, place].numpy())
+    return np.concatenate(parts)
 
 
 def _fit_points(
@@ -201,11 +190,7 @@ def _fit_points(
         chosen = rng.permutation(features.shape[1])[:FITTED_POINTS]
         known.append(features[image, chosen])
         wanted.append(classes[image, chosen])
-    return _fit(np.concatenate(known).astype(np.float32), np.concatenate(wanted))
-
-
-def _fit(features: np.ndarray, classes: np.ndarray) -> Pipeline:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(features, classes)
+        return model.fit(np.concatenate(known).astype(np.float32), np.concatenate(wanted))

@@ -178,19 +178,11 @@ def _open_busi(folder: str) -> Hunt:
     rows = compared.rows[kinds != "normal"]
     malignant = (kinds[kinds != "normal"] == "malignant").astype(int)
     areas = compared.prepared.tensors.masks(rows).float().flatten(1).mean(1).numpy()
-    small = areas < np.median(areas)
-    return Hunt(
-        compared,
-        [
-            Stratum(
-                f"{name} ({areas[own].mean():.1%} of the image)",
-                rows[own],
-                malignant[own],
-                rows[own],
-            )
-            for name, own in (("small", small), ("large", ~small))
-        ],
-    )
+    small, strata = areas < np.median(areas), []
+    for name, own in (("small", small), ("large", ~small)):
+        title = f"{name} ({areas[own].mean():.1%} of the image)"
+        strata.append(Stratum(title, rows[own], malignant[own]))
+    return Hunt(compared, strata)
 
 
 def _draw_phantoms(folder: Path) -> Path:

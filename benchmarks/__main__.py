@@ -6,7 +6,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import augmentation, coverage, learning, lesions, memory, speed, startup, studies
+from benchmarks import (
+    advisor,
+    augmentation,
+    coverage,
+    learning,
+    lesions,
+    memory,
+    speed,
+    startup,
+    studies,
+)
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -14,12 +24,13 @@ BENCHMARKS = {
     "augmentation": augmentation.measure,
     "coverage": coverage.measure,
     "memory": memory.measure,
+    "advisor": advisor.measure,
     "demo": studies.measure_demo,
     "breast": studies.measure_breast,
     "hippocampus": studies.measure_hippocampus,
 }
 TABLES = {"learning": learning.measure, "lesions": lesions.measure}
-WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "memory", "demo")
+WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "memory", "advisor", "demo")
 
 
 def main(words: list[str]) -> int:

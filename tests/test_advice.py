@@ -199,7 +199,7 @@ def test_a_rule_moves_the_expectation_by_its_weight():
     before, after = weigh(Query(**ULTRASOUND)), weigh(Query(**ULTRASOUND, multi_image=True))
     assert "G-5" in [key for key, *_ in after.rules]
     assert "G-5" not in [key for key, *_ in before.rules]
-    move = {i.method: dict(i.rules).get("G-5") for i in after.ranking}["simclr"]
+    move = {i.paradigm: dict(i.rules).get("G-5") for i in after.ranking}["contrastive"]
     assert move == pytest.approx(100 * 0.8 * 0.2 * WEIGHT["strong"])
     assert before == weigh(Query(**ULTRASOUND), posterior=posterior)
 
@@ -238,89 +238,92 @@ def test_what_would_change_the_advice_does():
     assert other.answer != advice.answer
 
 
-# Situations, the answers that a reader of the field would stand by, the methods that may lead and
-# the rules that must be told. Where two answers or methods are close, either may come.
+# Situations, the answers that a reader of the field would stand by, the paradigms that may lead and
+# the rules that must be told. Where two answers or paradigms are close, either may come.
 EITHER = (PRETRAIN, PILOT)
+CONTRASTIVE, PREDICTIVE, GENERATIVE, HYBRID = PARADIGMS
 READ: tuple[tuple[str, Mapping[str, Any], tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...]
 READ = (
     # Diffuse signs in speckle: features, not pixels; frames of a clip as second views.
     ("ultrasound classification", {"labels": 50, "images": 5000}, EITHER,
-     ("mae-simclr", "byol", "joint"), ("G-2", "G-15", "US-5")),
+     (PREDICTIVE, HYBRID), ("G-2", "G-15", "US-5")),
     ("ultrasound classification", {"labels": 50, "images": 5000, "multi_image": True}, EITHER,
-     ("byol", "mae-simclr"), ("G-2", "G-5")),
+     (PREDICTIVE, HYBRID), ("G-2", "G-5")),
     ("ultrasound classification", {"labels": 50, "images": 5000, "locality": "local"}, EITHER,
-     ("mae-simclr", "denoise", "byol"), ("G-4",)),
+     (PREDICTIVE, GENERATIVE, HYBRID), ("G-4",)),
     ("ultrasound segmentation", {"labels": 30, "images": 3000}, (PILOT,),
-     ("denoise", "joint", "dense"), ("AD-7", "US-5")),
+     (CONTRASTIVE, GENERATIVE, HYBRID), ("AD-7", "US-5")),
     # Volumes: masked restoration for masks, a hybrid for classes (OpenMind, FOMO25).
-    ("ct segmentation", {"labels": 20, "images": 2000, "dims": 3}, EITHER, ("mae",),
+    ("ct segmentation", {"labels": 20, "images": 2000, "dims": 3}, EITHER, (GENERATIVE,),
      ("G-20", "AD-7")),
-    ("ct segmentation", {"labels": 40, "images": 5000}, EITHER, ("joint", "dense", "mae"),
+    ("ct segmentation", {"labels": 40, "images": 5000}, EITHER, (CONTRASTIVE, GENERATIVE, HYBRID),
      ("G-4", "AD-7")),
-    ("ct classification", {"labels": 100, "images": 4000, "dims": 3}, EITHER, ("mae-simclr",),
+    ("ct classification", {"labels": 100, "images": 4000, "dims": 3}, EITHER, (HYBRID,),
      ("G-20",)),
-    ("mri segmentation", {"labels": 20, "images": 1000, "dims": 3}, EITHER, ("mae",),
+    ("mri segmentation", {"labels": 20, "images": 1000, "dims": 3}, EITHER, (GENERATIVE,),
      ("G-10", "G-11", "G-20")),
-    ("mri segmentation", {"labels": 10, "images": 40000, "dims": 3}, EITHER, ("mae",), ("G-20",)),
-    ("mri classification", {"labels": 200, "images": 40000, "dims": 3}, EITHER, ("joint",),
+    ("mri segmentation", {"labels": 10, "images": 40000, "dims": 3}, EITHER, (GENERATIVE,),
      ("G-20",)),
-    ("mri regression", {"labels": 500, "images": 3000, "dims": 3}, (PILOT,), ("joint",), ("G-20",)),
-    ("mri reconstruction", {"labels": 100, "images": 5000}, (PILOT,), ("joint", "mae", "dense"),
-     ()),
+    ("mri classification", {"labels": 200, "images": 40000, "dims": 3}, EITHER, (HYBRID,),
+     ("G-20",)),
+    ("mri regression", {"labels": 500, "images": 3000, "dims": 3}, (PILOT,), (HYBRID,), ("G-20",)),
+    ("mri reconstruction", {"labels": 100, "images": 5000}, (PILOT,),
+     (CONTRASTIVE, GENERATIVE, HYBRID), ()),
     # Radiographs: level paradigms; a gain with few labels, little left with many.
-    ("xray classification", {"labels": 100, "images": 100000}, EITHER, ("mae-simclr", "mae"),
+    ("xray classification", {"labels": 100, "images": 100000}, EITHER, (GENERATIVE, HYBRID),
      ("CXR-1", "G-15")),
     ("xray classification", {"labels": 100, "images": 100000, "natural_weights": True}, EITHER,
-     ("mae-simclr", "mae"), ("CXR-1",)),
+     (GENERATIVE, HYBRID), ("CXR-1",)),
     ("xray classification", {"labels": 50000, "images": 100000, "natural_weights": True}, (PILOT,),
-     ("mae",), ("LB-1",)),
+     (GENERATIVE,), ("LB-1",)),
     ("xray classification", {"labels": 100, "images": 5000, "multi_image": True}, EITHER,
-     ("byol", "simclr", "mae-simclr"), ("G-5",)),
-    ("xray detection", {"labels": 300, "images": 20000}, (PILOT,), ("mae", "joint"), ("G-4",)),
+     (CONTRASTIVE, PREDICTIVE, HYBRID), ("G-5",)),
+    ("xray detection", {"labels": 300, "images": 20000}, (PILOT,), (GENERATIVE, HYBRID), ("G-4",)),
     # Tiles: the DINO family, and no natural images.
     ("histopathology classification", {"labels": 500, "images": 100000}, (PRETRAIN,),
-     ("ibot", "dino"), ("HP-7", "G-21")),
+     (PREDICTIVE, HYBRID), ("HP-7", "G-21")),
     ("histopathology classification",
-     {"labels": 500, "images": 100000, "natural_weights": True}, (PRETRAIN,), ("ibot", "dino"),
+     {"labels": 500, "images": 100000, "natural_weights": True}, (PRETRAIN,), (PREDICTIVE, HYBRID),
      ("HP-7", "G-21")),
     ("histopathology segmentation", {"labels": 50, "images": 20000}, (PILOT,),
-     ("joint", "dense", "byol", "ibot"), ("G-21",)),
-    ("histopathology regression", {"labels": 300, "images": 30000}, (PILOT,), ("ibot", "dino"),
+     (CONTRASTIVE, PREDICTIVE, HYBRID), ("G-21",)),
+    ("histopathology regression", {"labels": 300, "images": 30000}, (PILOT,), (PREDICTIVE, HYBRID),
      ("HP-7",)),
-    ("fundus classification", {"labels": 200, "images": 20000}, EITHER, ("mae", "joint"),
+    ("fundus classification", {"labels": 200, "images": 20000}, EITHER, (GENERATIVE, HYBRID),
      ("FU-1",)),
     ("fundus classification", {"labels": 200, "images": 20000, "locality": "local"}, EITHER,
-     ("mae", "joint"), ("G-4", "FU-1")),
+     (GENERATIVE, HYBRID), ("G-4", "FU-1")),
     # OCT: no figures at all, so a pilot; visits of one eye as pairs.
     ("oct classification", {"labels": 100, "images": 10000, "multi_image": True}, (PILOT,),
-     ("byol", "simclr", "mae-simclr"), ("OC-2", "G-5")),
-    ("oct segmentation", {"labels": 20, "images": 2000}, (PILOT,), ("joint", "dense", "mae"),
-     ("AD-7",)),
+     (CONTRASTIVE, PREDICTIVE, HYBRID), ("OC-2", "G-5")),
+    ("oct segmentation", {"labels": 20, "images": 2000}, (PILOT,),
+     (CONTRASTIVE, GENERATIVE, HYBRID), ("AD-7",)),
     # A small pool with many labels: do not; if natural weights are there, start from them.
-    ("dermoscopy classification", {"labels": 400, "images": 900}, (NOT,), ("mae",),
+    ("dermoscopy classification", {"labels": 400, "images": 900}, (NOT,), (GENERATIVE,),
      ("G-10", "G-11")),
     ("dermoscopy classification", {"labels": 400, "images": 900, "natural_weights": True},
-     (START_NATURAL,), ("mae",), ("G-10", "G-11")),
+     (START_NATURAL,), (GENERATIVE,), ("G-10", "G-11")),
     ("dermoscopy classification", {"labels": 100, "images": 20000, "multi_image": True}, EITHER,
-     ("byol", "mae-simclr", "simclr"), ("G-5",)),
+     (CONTRASTIVE, PREDICTIVE, HYBRID), ("G-5",)),
     # Endoscopy: self-supervised natural weights are hard to beat.
     ("endoscopy segmentation", {"labels": 100, "images": 50000, "natural_weights": True}, (PILOT,),
-     ("joint", "dense", "mae"), ("EN-1",)),
-    ("endoscopy classification", {"labels": 100, "images": 50000}, EITHER, ("mae-simclr",),
+     (CONTRASTIVE, GENERATIVE, HYBRID), ("EN-1",)),
+    ("endoscopy classification", {"labels": 100, "images": 50000}, EITHER, (HYBRID,),
      ("EN-1",)),
     # Mammography: one study with figures.
-    ("mammography classification", {"labels": 300, "images": 10000, "multi_image": True}, (PILOT,),
-     ("byol", "joint", "simclr", "mae"), ("G-5",)),
+    ("mammography classification", {"labels": 300, "images": 10000, "multi_image": True}, EITHER,
+     (CONTRASTIVE, PREDICTIVE), ("G-5",)),
     ("mammography classification",
      {"labels": 300, "images": 10000, "size": 1024, "memory": 8, "locality": "local"}, (PILOT,),
-     ("dira", "mae", "joint"), ("G-4",)),
-    ("pet segmentation", {"labels": 30, "images": 400, "dims": 3}, (PILOT,), ("mae",),
+     (GENERATIVE, HYBRID), ("G-4",)),
+    ("pet segmentation", {"labels": 30, "images": 400, "dims": 3}, (PILOT,), (GENERATIVE,),
      ("PT-1", "PT-3", "G-11", "G-21")),
-    ("pet classification", {"labels": 60, "images": 3000}, (PILOT,), ("mae-simclr", "mae"),
+    ("pet classification", {"labels": 60, "images": 3000}, (PILOT,), (GENERATIVE, HYBRID),
      ("PT-1", "G-21")),
     ("microscopy classification", {"labels": 100, "images": 100000}, (PILOT,),
-     ("mae-simclr", "mae"), ("MI-1", "G-21")),
-    ("microscopy segmentation", {"labels": 30, "images": 500}, EITHER, ("mae",), ("MI-1", "G-11")),
+     (GENERATIVE, HYBRID), ("MI-1", "G-21")),
+    ("microscopy segmentation", {"labels": 30, "images": 500}, EITHER, (GENERATIVE,),
+     ("MI-1", "G-11")),
 )  # fmt: skip
 
 
@@ -338,6 +341,6 @@ def test_answers_that_were_read(
 ):
     advice = tassl.advise(*name.split(), **more)
     assert advice.answer in answers
-    assert advice.ranking[0].method in leaders
+    assert advice.ranking[0].paradigm in leaders
     assert set(rules) <= {key for key, *_ in advice.rules}
     assert "points against" in " ".join(advice.because)

@@ -83,6 +83,18 @@ PRETRAINING: Offered = {
     "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
     "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
 }
+SITUATION: Offered = {
+    "labels": (None, _offer(int, "Labelled images.")),
+    "images": (None, _offer(int, "Images in all.")),
+    "size": PREPARING["size"],
+    "dims": (None, _offer(int, "2 or 3.")),
+    "locality": PRETRAINING["locality"],
+    "multi_image": (False, _flag("--multi-image", "Several images show the same thing.")),
+    "time": (None, _offer(str, "For pretraining, as in 2h.")),
+    "memory": (None, _offer(str, "For training, as in 8GB.")),
+    "natural_weights": (False, _flag("--natural-weights", "Natural-image weights are at hand.")),
+    "network": PRETRAINING["network"],
+}
 STEPS: Offered = {"steps": (None, _offer(int, "Optimiser steps of each trained arm."))}
 BUDGETS: Offered = {"budgets": (None, _offer(str, "Labelled subjects, as in 5,10,25."))}
 JUDGING: Offered = {
@@ -259,44 +271,21 @@ def evaluate(
 
 
 @app.command()
+@takes(SITUATION)
 def advise(
     modality: Modality,
     task: Task,
-    labels: Annotated[int | None, typer.Option(help="Labelled images.")] = None,
-    images: Annotated[int | None, typer.Option(help="Images in all.")] = None,
-    size: Size = None,
-    dims: Annotated[int | None, typer.Option(help="2 or 3.")] = None,
-    locality: Locality = None,
-    multi_image: Annotated[
-        bool, typer.Option("--multi-image", help="Several images show the same thing.")
-    ] = False,
-    time: Annotated[str | None, typer.Option(help="For pretraining, as in 2h.")] = None,
-    memory: Annotated[str | None, typer.Option(help="For training, as in 8GB.")] = None,
-    natural_weights: Annotated[
-        bool, typer.Option("--natural-weights", help="Natural-image weights are at hand.")
-    ] = False,
-    network: Network = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **choices: Any,
 ) -> None:
     """Say which pretraining to try first, or none, and what speaks for and against it."""
     from tassl.advisor import advise as weigh
     from tassl.advisor.query import read_amount
     from tassl.advisor.telling import tell
 
-    advice = weigh(
-        modality,
-        task,
-        labels=labels,
-        images=images,
-        size=size,
-        dims=dims,
-        locality=locality or "",
-        multi_image=multi_image,
-        minutes=read_amount(time, "time"),
-        memory=read_amount(memory, "memory"),
-        natural_weights=natural_weights,
-        network=network or "",
-    )
+    minutes = read_amount(choices.pop("time"), "time")
+    memory = read_amount(choices.pop("memory"), "memory")
+    advice = weigh(modality, task, minutes=minutes, memory=memory, **choices)
     if as_json:
         import json
 

@@ -17,7 +17,7 @@ from tassl.advisor.query import Query
 from tassl.methods import METHODS, PARADIGMS
 
 DRAWS = 4000
-LEVEL = 0.02  # logits within which methods of a paradigm count as level
+LEVEL = 0.05  # logits within which methods of a paradigm count as level: a standard error
 SURE = 0.8  # probability of a gain below which a pilot should come first
 FEWEST_STUDIES = 2
 SHOWN_STUDIES = 3

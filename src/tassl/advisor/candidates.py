@@ -98,7 +98,7 @@ def find_veto(query: Query, method: str) -> str:
         return f"works in {' and '.join(f'{dims}D' for dims in card.dims)} alone"
     if rule := profile.degenerate.get(card.pretext):
         return f"{card.pretext} carries no signal for {query.modality}: {rule.text} ({rule.source})"
-    if query.network in card.known_failures:
+    if query.network and query.network in card.known_failures:
         return f"not with network {query.network}: {card.known_failures[query.network]}"
     if (batch := _batch(query, card)) < card.smallest_batch:
         limit = f"{query.images} images" if query.memory is None else f"{query.memory:g} GB"

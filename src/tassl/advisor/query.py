@@ -22,7 +22,7 @@ UNITS = {"s": 1 / 60, "min": 1, "m": 1, "h": 60, "d": 1440, "mb": 1 / 1024, "gb"
 
 @dataclass(frozen=True)
 class Query:
-    """A situation; None and "" stand for what is not known.
+    """A situation; None stands for what is not known.
 
     Args:
         modality: Key in `MODALITIES`.
@@ -45,12 +45,12 @@ class Query:
     images: int | None = None
     size: int | None = None
     dims: int | None = None
-    locality: str = ""
+    locality: str | None = None
     multi_image: bool = False
     minutes: float | None = None
     memory: float | None = None
     natural_weights: bool = False
-    network: str = ""
+    network: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown names, impossible numbers and contradictions.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -44,6 +45,7 @@ def pretrain_method(
     views: Augmentation,
     schedule: Schedule,
     folder: Path,
+    options: Mapping[str, Any] | None = None,
     on_epoch: Callable[[Epoch], None] = lambda line: None,
 ) -> Checkpoint:
     """Pretrain one method and write its folder; resume or return at once where that is possible.
@@ -57,6 +59,7 @@ def pretrain_method(
         views: Strong augmentation ranges; methods that want mild views get them milder.
         schedule: Epochs, batch, rates and seed.
         folder: Gets checkpoint, history.csv, health.json and examples.npz.
+        options: Options of the method, over those that fit the modality and the images.
         on_epoch: Called after each epoch.
 
     Raises:
@@ -76,9 +79,9 @@ def pretrain_method(
     kind = card.load()
     patch = patch_of(recipe.shape)
     augment = Augment(views if card.strong_views else views.mild(), patch, tensors.normalisation)
-    options = kind.fitting(profile.masking, patch or recipe.shape)
+    fitting = kind.fitting(profile.masking, patch or recipe.shape)
     partners = Partners(tensors.store.table, rows, profile.positives)
-    objective = kind(encoder, augment=augment, **options)
+    objective = kind(encoder, augment=augment, **{**fitting, **(options or {})})
     learner = Learner(objective, tensors, rows, schedule, partners)
     folder.mkdir(parents=True, exist_ok=True)
     history = History(folder, on_epoch, schedule.epochs, card.steady_loss)

@@ -72,7 +72,7 @@ def test_planted_collapse_is_named_with_its_epoch(tmp_path):
     last = history.iloc[-1]
     assert health["verdict"].startswith(f"collapsed at epoch {int(last.epoch)}: ")
     assert health["healthy"] is False
-    assert "do not use this checkpoint" in health["action"]
+    assert f"holds the weights of epoch {health['kept']}," in health["action"]
     assert last.feature_std < max(0.01, 0.05 * history.feature_std[0]) or last.effective_rank < 1.5
     assert last.epoch < EPOCHS, "training stops where it collapses"
 
@@ -88,7 +88,7 @@ def test_planted_divergence_is_named_with_its_epoch(tmp_path):
 
 def test_healthy_run_is_healthy(tmp_path):
     health, history = train(tmp_path, "simclr", rate=1e-3)
-    assert health == {"verdict": "healthy", "healthy": True, "action": "Go on."}
+    assert health == {"verdict": "healthy", "healthy": True, "action": "Go on.", "kept": None}
     assert history.epoch.tolist() == list(range(EPOCHS + 1))
 
 

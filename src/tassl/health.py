@@ -52,11 +52,13 @@ class Health:
             epoch N ..." or "stagnated: ...".
         healthy: Whether the checkpoint can be trusted.
         action: What to do next, in words.
+        kept: Epoch whose weights are kept instead of the last, after a collapse or a divergence.
     """
 
     verdict: str
     healthy: bool
     action: str
+    kept: int | None = None
 
 
 SOUND = Health("healthy", True, "Go on.")
@@ -92,11 +94,14 @@ def judge(history: Sequence[Epoch], *, epochs: int | None = None, steady: bool =
     planned = epochs or len(history) - 1
     start, trained = history[0], history[1:]
     for line in trained:
-        if not (math.isfinite(line.loss) and math.isfinite(line.feature_std)):
+        kept = last_sound(history[: line.epoch])
+        if not _finite(line):
             return Health(
                 f"diverged at epoch {line.epoch}: the loss or the features are not finite",
                 False,
-                "Lower the learning rate, and look for images with extreme values in the audit.",
+                "Lower the learning rate, and look for images with extreme values in the audit. "
+                f"The checkpoint holds the weights of epoch {kept}.",
+                kept,
             )
         if _collapsed(line, start):
             return Health(
@@ -104,10 +109,30 @@ def judge(history: Sequence[Epoch], *, epochs: int | None = None, steady: bool =
                 f"(spread {line.feature_std:.3f}, {start.feature_std:.3f} before training; "
                 f"effective rank {line.effective_rank:.1f})",
                 False,
-                "Use a larger batch, a lower learning rate or another method; do not use this "
-                "checkpoint.",
+                "Use a larger batch, a lower learning rate or another method. The checkpoint holds "
+                f"the weights of epoch {kept}, before features began to shrink.",
+                kept,
             )
     return _judge_loss(trained, planned) if steady else SOUND
+
+
+def last_sound(history: Sequence[Epoch]) -> int:
+    """The last epoch whose features have half the spread and rank of the widest so far, or more.
+
+    Within one run the effective rank may choose (Garrido et al. 2023, section 5); it is asked for
+    no more than to leave out the epochs in which a collapse builds up.
+    """
+    sound, spread, rank = 0, 0.0, 0.0
+    for line in history[1:]:
+        if _finite(line):
+            spread, rank = max(spread, line.feature_std), max(rank, line.effective_rank)
+            if line.feature_std >= spread / 2 and line.effective_rank >= rank / 2:
+                sound = line.epoch
+    return sound
+
+
+def _finite(line: Epoch) -> bool:
+    return math.isfinite(line.loss) and math.isfinite(line.feature_std)
 
 
 def _collapsed(line: Epoch, start: Epoch) -> bool:

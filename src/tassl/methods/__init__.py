@@ -22,6 +22,7 @@ class MethodCard(Card):
         strong_views: Whether it wants strong augmentation (else mild).
         steady_loss: Whether the loss means the same all along; not where a teacher or a memory
             sets the task.
+        staged: Whether it divides the planned epochs among stages.
     """
 
     paradigm: str = ""
@@ -31,6 +32,7 @@ class MethodCard(Card):
     smallest_batch: int = 1
     strong_views: bool = False
     steady_loss: bool = True
+    staged: bool = False
 
 
 TOKENS_ONLY = "it predicts features of single patches, which a transformer alone keeps apart"
@@ -276,5 +278,6 @@ METHODS: dict[str, MethodCard] = {
         smallest_batch=8,
         strong_views=True,
         steady_loss=False,
+        staged=True,
     ),
 }

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tassl.data.tensors import Tensors
 from tassl.health import measure_features
 from tassl.methods.base import Batch, Method
-from tassl.optimisation import autocast, cosine_share
+from tassl.optimisation import autocast
 from tassl.pretraining.positives import Partners
 from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
@@ -45,15 +46,14 @@ class Learner(lightning.LightningModule):
         return DataLoader(_Rows(self.tensors), sampler=batches, batch_size=None)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a warm-up and a cosine, step by step."""
+        """AdamW; the schedule, which an early stop may change, sets the rate step by step."""
         plan = self.schedule
         trained = [weight for weight in self.method.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(
             trained, lr=plan.learning_rate, weight_decay=plan.weight_decay
         )
-        total = self.steps_per_epoch * plan.epochs
         rate = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: cosine_share(step, total, plan.warmup)
+            optimizer, lambda step: self.schedule.share(step, self.steps_per_epoch)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
@@ -83,6 +83,12 @@ class Learner(lightning.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moving-average teachers follow."""
         self.method.after_step()
+
+    @property
+    def kept(self) -> nn.ModuleList:
+        """The parts that make up the checkpoint."""
+        parts = (self.method.encoder, self.method.decoder)
+        return nn.ModuleList(part for part in parts if part is not None)
 
     @torch.no_grad()
     def probe(self) -> tuple[float, float]:

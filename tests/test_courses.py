@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from small_store import make_recipe, make_tensors
 from tassl.checkpoint import Checkpoint

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -29,7 +30,8 @@ class Epoch:
     Args:
         epoch: Number from 1; 0 is the state before training.
         loss: Mean over the steps, NaN for epoch 0.
-        feature_std: Spread of unit feature vectors, 0 (all alike) to 1.
+        feature_std: Spread of unit feature vectors, 0 (all alike) to 1; the mean cosine between
+            two images is 1 less its square.
         effective_rank: Directions that the features use.
         learning_rate: At the end of the epoch.
         seconds: Time that the epoch took.
@@ -94,8 +96,8 @@ def judge(history: Sequence[Epoch], *, epochs: int | None = None, steady: bool =
     planned = epochs or len(history) - 1
     start, trained = history[0], history[1:]
     for line in trained:
-        kept = last_sound(history[: line.epoch])
         if not _finite(line):
+            kept = last_sound(history[: line.epoch])
             return Health(
                 f"diverged at epoch {line.epoch}: the loss or the features are not finite",
                 False,
@@ -104,10 +106,12 @@ def judge(history: Sequence[Epoch], *, epochs: int | None = None, steady: bool =
                 kept,
             )
         if _collapsed(line, start):
+            kept = last_sound(history[: line.epoch])
             return Health(
                 f"collapsed at epoch {line.epoch}: features of different images are alike "
-                f"(spread {line.feature_std:.3f}, {start.feature_std:.3f} before training; "
-                f"effective rank {line.effective_rank:.1f})",
+                f"(mean cosine {1 - line.feature_std**2:.3f}, spread {line.feature_std:.3f}, "
+                f"{start.feature_std:.3f} before training; effective rank "
+                f"{line.effective_rank:.1f})",
                 False,
                 "Use a larger batch, a lower learning rate or another method. The checkpoint holds "
                 f"the weights of epoch {kept}, before features began to shrink.",
@@ -117,18 +121,19 @@ def judge(history: Sequence[Epoch], *, epochs: int | None = None, steady: bool =
 
 
 def last_sound(history: Sequence[Epoch]) -> int:
-    """The last epoch whose features have half the spread and rank of the widest so far, or more.
+    """The last epoch whose features have at least half of the usual spread and rank so far.
 
     Within one run the effective rank may choose (Garrido et al. 2023, section 5); it is asked for
     no more than to leave out the epochs in which a collapse builds up.
     """
-    sound, spread, rank = 0, 0.0, 0.0
-    for line in history[1:]:
-        if _finite(line):
-            spread, rank = max(spread, line.feature_std), max(rank, line.effective_rank)
-            if line.feature_std >= spread / 2 and line.effective_rank >= rank / 2:
-                sound = line.epoch
-    return sound
+    known = [history[0], *[line for line in history[1:] if _finite(line)]]
+    for count in range(len(known), 1, -1):
+        last, so_far = known[count - 1], known[:count]
+        spread = median(line.feature_std for line in so_far)
+        rank = median(line.effective_rank for line in so_far)
+        if last.feature_std >= spread / 2 and last.effective_rank >= rank / 2:
+            return last.epoch
+    return 0
 
 
 def _finite(line: Epoch) -> bool:

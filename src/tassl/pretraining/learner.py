@@ -90,17 +90,25 @@ class Learner(lightning.LightningModule):
         parts = (self.method.encoder, self.method.decoder)
         return nn.ModuleList(part for part in parts if part is not None)
 
+    @property
+    def probed(self) -> torch.Tensor:
+        """A fixed sample of the images."""
+        count = PROBED_IMAGES[self.tensors.store.dims]
+        return self.tensors.images(self.rows[:: max(1, len(self.rows) // count)][:count])
+
     @torch.no_grad()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Features (image, width), a batch at a time."""
+        with autocast():
+            parts = [
+                self.method.encoder(part.to(self.device))
+                for part in images.split(self.schedule.batch)
+            ]
+        return torch.cat(parts)
+
     def probe(self) -> tuple[float, float]:
         """Spread and effective rank of the features of a fixed sample of images."""
-        count = PROBED_IMAGES[self.tensors.store.dims]
-        rows = self.rows[:: max(1, len(self.rows) // count)][:count]
-        size, parts = self.schedule.batch, []
-        with autocast():
-            for k in range(0, len(rows), size):
-                images = self.tensors.images(rows[k : k + size]).to(self.device)
-                parts.append(self.method.encoder(images))
-        return measure_features(torch.cat(parts))
+        return measure_features(self.encode(self.probed))
 
 
 class _Rows(Dataset):

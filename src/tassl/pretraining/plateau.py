@@ -34,10 +34,8 @@ def has_plateaued(history: Sequence[Epoch], *, steady: bool) -> bool:
         losses = [line.loss for line in last]
         low, _ = _change(losses)
         return -low < LEAST_GAIN * (trained[0].loss - sum(losses) / length)
-    courses = [(line.feature_std, line.effective_rank) for line in last]
-    changes = [
-        _change([math.log(value) for value in course]) for course in zip(*courses, strict=True)
-    ]
+    courses = ([line.feature_std for line in last], [line.effective_rank for line in last])
+    changes = [_change([math.log(value) for value in course]) for course in courses]
     return all(max(-low, high) < LEAST_CHANGE for low, high in changes)
 
 

@@ -101,6 +101,7 @@ def pretrain_method(
     _write_examples(folder, learner)
     facts = asdict(learner.schedule) | {
         "stopped": history.stopped,
+        "kept": history.health.kept,
         "images": len(rows),
         "paired": len(partners.choices),
         "data": tensors.store.digest,

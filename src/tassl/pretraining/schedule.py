@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from tassl.errors import OptionError
-from tassl.methods import MethodCard
+from tassl.methods import METHODS, MethodCard
 from tassl.optimisation import constant_share, cosine_share
 from tassl.registry import look_up
 
@@ -93,3 +93,18 @@ def default_schedule(images: int, dims: int, seed: int, card: MethodCard) -> Sch
     usual = card.batches[dims - 2]
     batch = max(min(usual, images // 4), min(images, card.smallest_batch), 1)
     return Schedule(epochs, batch, seed=seed)
+
+
+def fall_back(method: str, images: int, batch: int | None = None) -> str:
+    """The method, or the nearest that is safe with so few images in a step, if there is one.
+
+    Args:
+        method: Key in `METHODS`.
+        images: Images to train on.
+        batch: Images per step, where that is given.
+    """
+    fewest = min(images, batch or images)
+    name = method
+    while name and fewest < METHODS[name].smallest_batch:
+        name = METHODS[name].fallback
+    return name or method

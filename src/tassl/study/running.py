@@ -26,7 +26,7 @@ from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
-from tassl.pretraining import Schedule, default_schedule, pretrain_method
+from tassl.pretraining import Schedule, default_schedule, fall_back, pretrain_method
 from tassl.report import write_report
 from tassl.study.configuration import Study
 from tassl.study.folder import VERDICT, claim_folder
@@ -75,7 +75,7 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
     check_task(prepared, study.task)
-    methods = choose_methods(study, folder, narrator)
+    methods = choose_safe(study, prepared, choose_methods(study, folder, narrator), narrator)
     checkpoints = {name: Path(place) for name, place in study.checkpoints.items()}
     for method in methods:
         checkpoints[method] = folder / "pretrain" / method
@@ -154,6 +154,21 @@ def choose_methods(study: Study, folder: Path, narrator: Narrator) -> list[str]:
     for item in ranking:
         narrator.say(f"Trying {METHODS[item.method].title} ({item.paradigm}): {item.reason}")
     return [item.method for item in ranking]
+
+
+def choose_safe(
+    study: Study, prepared: Prepared, methods: list[str], narrator: Narrator
+) -> list[str]:
+    """The methods, with those that need larger batches replaced by their nearest safe kin."""
+    images = len(prepared.rows("train", "val"))
+    safe = {name: fall_back(name, images, study.batch) for name in methods}
+    for name, other in safe.items():
+        if other != name:
+            narrator.warn(
+                f"{METHODS[name].title} needs {METHODS[name].smallest_batch} images in a batch; "
+                f"{METHODS[other].title} is trained instead, which is safe with fewer"
+            )
+    return list(dict.fromkeys(safe.values()))
 
 
 def pretrain_one(

@@ -76,7 +76,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
-@pytest.mark.parametrize("method", ["simclr", "moco", "mae", "dino"])
+@pytest.mark.parametrize("method", ["moco", "mae"])
 def test_continued_run_equals_one_planned_so_long(tensors, tmp_path, method):
     whole = train(tensors, tmp_path / "whole", plan(9), method)
     train(tensors, tmp_path / "parts", plan(2), method)
@@ -89,7 +89,7 @@ def test_continued_run_equals_one_planned_so_long(tensors, tmp_path, method):
 
 
 @pytest.mark.usefixtures("saving")
-@pytest.mark.parametrize("killed", [3, 5, 6, 8])
+@pytest.mark.parametrize("killed", [3, 6])
 def test_continued_run_may_be_killed(tensors, tmp_path, killed):
     train(tensors, tmp_path / "whole", plan(9))
     train(tensors, tmp_path / "parts", plan(5))
@@ -101,7 +101,7 @@ def test_continued_run_may_be_killed(tensors, tmp_path, killed):
 
 
 @pytest.mark.usefixtures("saving")
-@pytest.mark.parametrize("killed", [3, 6, 8])
+@pytest.mark.parametrize("killed", [3, 8])
 def test_a_state_of_another_plan_is_used_only_where_both_agree(tensors, tmp_path, killed):
     train(tensors, tmp_path / "whole", plan(7))
     with pytest.raises(ZeroDivisionError):
@@ -148,10 +148,9 @@ def test_a_method_of_stages_does_not_go_on(tensors, tmp_path):
 
 
 @pytest.mark.usefixtures("saving")
-@pytest.mark.parametrize("asked", [30, 40])
-def test_a_plateau_ends_in_a_cool_down(tensors, tmp_path, monkeypatch, asked):
+def test_a_plateau_ends_in_a_cool_down(tensors, tmp_path, monkeypatch):
     monkeypatch.setattr(history, "has_plateaued", lambda lines, steady: len(lines) > 6)
-    stopped = train(tensors, tmp_path / "stopped", plan(asked, early_stop=True))
+    stopped = train(tensors, tmp_path / "stopped", plan(30, early_stop=True))
     assert stopped.recipe.training["epochs"] == 10  # six, then four tenths of ten
     assert stopped.recipe.training["stopped"] == "plateau"
     train(tensors, tmp_path / "planned", plan(10))
@@ -221,6 +220,11 @@ def test_a_loss_that_falls_is_no_plateau_and_one_that_has_fallen_is():
         assert has_plateaued(course(losses + noise(60, 0.01)), steady=True) == flat
         assert has_plateaued(course(3 * losses + 7 + noise(60, 0.01)), steady=True) == flat
     assert not has_plateaued(course(fallen[:19]), steady=True), "too early to tell"
+
+
+def test_a_small_loss_that_still_falls_by_a_tenth_is_no_plateau():
+    slow = 0.15 * np.exp(-np.arange(60) / 150) + np.exp(-np.arange(60))
+    assert not has_plateaued(course(slow + noise(60, 1e-4)), steady=True)
 
 
 def test_noise_is_no_plateau():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+import tassl
 from small_store import OPTIONS
+from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.errors import OptionError
 from tassl.methods import METHODS
 from tassl.methods.base import Batch
@@ -69,3 +71,15 @@ def test_the_memory_holds_each_image_once_per_view():
         assert set(held.tolist()) >= set(rows.tolist())
         assert torch.equal(held // 2, learner.owners[learner.owners >= 0])
     assert len(held) == 24, "every image is remembered"
+
+
+def test_a_fallback_is_said_aloud_and_bears_its_own_name(tmp_path, capsys):
+    spec = PhantomSpec(subjects=20, images_per_subject=1, size=24, seed=3)
+    data = save_npz(draw_cohort(spec), tmp_path / "cohort.npz")
+    checkpoint = tassl.pretrain(
+        data, method="simclr", modality="ultrasound", out=tmp_path / "run", batch=4, epochs=1
+    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert "SimCLR needs 8 images in a batch; MoCo is trained instead" in said
+    assert checkpoint.recipe.method == "moco"
+    assert [place.name for place in (tmp_path / "run" / "pretrain").iterdir()] == ["moco"]

@@ -9,7 +9,7 @@ from typing import Any
 from tassl.health import Epoch
 
 FEWEST_EPOCHS, WINDOW = 10, 1 / 3  # of the trend; share of the epochs so far
-LEAST_GAIN = 0.05  # of the whole fall of the loss so far
+LEAST_GAIN = 0.03  # of the loss, and of its whole fall so far
 LEAST_CHANGE = 0.05  # of spread and effective rank
 CONFIDENCE = 0.95
 
@@ -18,8 +18,8 @@ def has_plateaued(history: Sequence[Epoch], *, steady: bool) -> bool:
     """Whether the last third of the epochs brought next to nothing.
 
     Where the loss means the same all along, even the upper end of the interval of its fall must
-    be small beside what it has fallen in all. Elsewhere spread and effective rank of the features
-    must have stood still. A noisy course gives a wide interval, and is let go on.
+    be small beside the loss and beside its fall so far. Elsewhere spread and effective rank of the
+    features must have stood still. A noisy course gives a wide interval, and is let go on.
 
     Args:
         history: All epochs so far; the first is the state before training.
@@ -33,7 +33,8 @@ def has_plateaued(history: Sequence[Epoch], *, steady: bool) -> bool:
     if steady:
         losses = [line.loss for line in last]
         low, _ = _change(losses)
-        return -low < LEAST_GAIN * (trained[0].loss - sum(losses) / length)
+        level = sum(losses) / length
+        return -low < LEAST_GAIN * min(abs(level), trained[0].loss - level)
     courses = ([line.feature_std for line in last], [line.effective_rank for line in last])
     changes = [_change([math.log(value) for value in course]) for course in courses]
     return all(max(-low, high) < LEAST_CHANGE for low, high in changes)

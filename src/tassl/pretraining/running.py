@@ -33,7 +33,7 @@ from tassl.optimisation import hold_memory, precision
 from tassl.pretraining.history import RESUME, History, find_state, write_history
 from tassl.pretraining.learner import Learner
 from tassl.pretraining.positives import Partners
-from tassl.pretraining.schedule import Schedule
+from tassl.pretraining.schedule import Schedule, fall_back
 from tassl.registry import look_up
 from tassl.transforms.augment import Augment, patch_of
 
@@ -81,9 +81,11 @@ def pretrain_method(
         _check_same(done.recipe, tensors, rows, method, schedule)
     _check_fit(card, recipe)
     if len(rows) < max(2, card.smallest_batch) or schedule.batch < card.smallest_batch:
+        other = fall_back(method, len(rows), schedule.batch)
         raise OptionError(
             f"{card.title} needs at least {max(2, card.smallest_batch)} images in a batch; "
-            f"{len(rows)} images at batch {schedule.batch} came. Give more images or use 'mae'."
+            f"{len(rows)} images at batch {schedule.batch} came. "
+            f"Give more images or use {'mae' if other == method else other!r}."
         )
     torch.manual_seed(schedule.seed)
     encoder = build_encoder(recipe)

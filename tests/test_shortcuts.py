@@ -49,6 +49,7 @@ def test_planted_shortcuts_are_named(space):
     assert found
     assert "follow the mean intensity" in found.verdict
     assert "brightness" in found.action
+    assert find_shortcut(level, bright, restores=True) is None
 
 
 def test_sound_features_are_left_in_peace():

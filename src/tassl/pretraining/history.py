@@ -15,6 +15,7 @@ import torch
 
 from tassl.data.files import write_atomically, write_json
 from tassl.health import Epoch, Health, judge, last_sound
+from tassl.methods import MethodCard
 from tassl.pretraining.plateau import has_plateaued
 from tassl.pretraining.schedule import Schedule
 from tassl.pretraining.shortcuts import find_shortcut
@@ -31,16 +32,16 @@ class History(lightning.Callback):
         folder: Where to save.
         on_epoch: Called after each epoch.
         schedule: The plan, which an early stop shortens.
-        steady: Whether the loss means the same all along.
+        card: Of the method; tells whether its loss means the same all along.
     """
 
     def __init__(
-        self, folder: Path, on_epoch: Callable[[Epoch], None], schedule: Schedule, steady: bool
+        self, folder: Path, on_epoch: Callable[[Epoch], None], schedule: Schedule, card: MethodCard
     ) -> None:
         self.lines: list[Epoch] = []
         self.folder, self.on_epoch = folder, on_epoch
         self.asked = self.schedule = schedule
-        self.steady = steady
+        self.card = card
         self.sound: dict[str, torch.Tensor] = {}
         self.shortcut: Health | None = None
         self.saved = time.monotonic()
@@ -48,7 +49,7 @@ class History(lightning.Callback):
     @property
     def health(self) -> Health:
         """The verdict so far."""
-        found = judge(self.lines, epochs=self.schedule.epochs, steady=self.steady)
+        found = judge(self.lines, epochs=self.schedule.epochs, steady=self.card.steady_loss)
         return self.shortcut if self.shortcut and found.healthy else found
 
     @property
@@ -110,7 +111,8 @@ class History(lightning.Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Look for a shortcut, or go back to the last sound weights after a collapse."""
         if self.health.kept is None:
-            self.shortcut = find_shortcut(pl_module.encode, pl_module.probed)
+            restores = self.card.paradigm == "generative"
+            self.shortcut = find_shortcut(pl_module.encode, pl_module.probed, restores=restores)
         else:
             pl_module.kept.load_state_dict(self.sound)
 
@@ -125,7 +127,7 @@ class History(lightning.Callback):
             self.schedule.early_stop
             and self.schedule == self.asked
             and epoch <= self.schedule.cooling_from
-            and has_plateaued(self.lines, steady=self.steady)
+            and has_plateaued(self.lines, steady=self.card.steady_loss)
         ):
             self.schedule = self.asked.cooled_after(epoch)
             self._follow_schedule(trainer, learner)

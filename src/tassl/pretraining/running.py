@@ -97,7 +97,7 @@ def pretrain_method(
     objective = kind(encoder, augment=augment, **options)
     learner = Learner(objective, tensors, rows, schedule, partners)
     folder.mkdir(parents=True, exist_ok=True)
-    history = History(folder, on_epoch, schedule, card.steady_loss)
+    history = History(folder, on_epoch, schedule, card)
     _train(learner, folder, history)
     write_history(folder, history)
     _write_examples(folder, learner)

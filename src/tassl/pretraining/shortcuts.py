@@ -2,8 +2,9 @@
 
 Found by intervention: each image is given another one's border, or mean intensity, and its
 features should stay nearer to its own than to the other's. Sound features go along with both to
-some degree, so that a mere correlation would raise false alarms: on BreastMNIST, 22 methods moved
-0 to 61 % of the images, most of them those that restore grey levels.
+some degree, so that a mere correlation would raise false alarms: of 28 runs on ultrasound, X-ray
+and MRI the border moved 0 to 48 % of the images, intensity 0 to 20 %, and up to 75 % where grey
+levels are what is restored. Methods of that kind are not asked.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ from torch.nn import functional as F
 
 from tassl.health import Health
 
+LEVEL = "mean intensity"
 FRAME = 12  # the frame is a twelfth of each side wide, as in the audit
 LEAST_SHARE, ALPHA = 0.75, 0.001  # of the images that follow; of the exact binomial test
 
 
-def find_shortcut(encode: Callable[[Tensor], Tensor], images: Tensor) -> Health | None:
+def find_shortcut(
+    encode: Callable[[Tensor], Tensor], images: Tensor, *, restores: bool = False
+) -> Health | None:
     """Name a shortcut that clearly more than three quarters of the images take, or None.
 
     Args:
         encode: From images to features (image, width).
         images: (image, channel, *space), from different subjects where possible.
+        restores: Whether the method restores grey levels, so that features should tell them.
     """
     from scipy.stats import binomtest
 
@@ -33,6 +38,8 @@ def find_shortcut(encode: Callable[[Tensor], Tensor], images: Tensor) -> Health 
     others = torch.arange(count).roll(count // 2)
     own = F.normalize(encode(images).float(), dim=1)
     for what, swap in SWAPS.items():
+        if what == LEVEL and restores:
+            continue
         mixed = F.normalize(encode(swap(images, images[others])).float(), dim=1)
         nearer = (mixed - own[others]).norm(dim=1) < (mixed - own).norm(dim=1)
         moved = int(nearer.sum())
@@ -61,10 +68,10 @@ def swap_level(images: Tensor, others: Tensor) -> Tensor:
     return images + (others.mean(axes, keepdim=True) - images.mean(axes, keepdim=True))
 
 
-SWAPS = {"border": swap_border, "mean intensity": swap_level}
+SWAPS = {"border": swap_border, LEVEL: swap_level}
 REMEDIES = {
     "border": "Look at the borders in the audit; crop what tells images apart there, or use "
     "stronger crops.",
-    "mean intensity": "Use wider ranges of brightness and contrast in the views, or another "
+    LEVEL: "Use wider ranges of brightness and contrast in the views, or another "
     "method; look at the levels in the audit.",
 }

@@ -161,7 +161,7 @@ def test_a_plateau_ends_in_a_cool_down(tensors, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("saving")
-@pytest.mark.parametrize("killed", [4, 8])
+@pytest.mark.parametrize("killed", [4, 10])
 def test_killed_run_stops_at_the_same_plateau(tensors, tmp_path, monkeypatch, killed):
     monkeypatch.setattr(history, "has_plateaued", lambda lines, steady: len(lines) > 6)
     with pytest.raises(ZeroDivisionError):

@@ -108,13 +108,13 @@ class History(lightning.Callback):
         else:
             trainer.should_stop = True
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+    def finish(self, learner: Any) -> None:
         """Look for a shortcut, or go back to the last sound weights after a collapse."""
         if self.health.kept is None:
             restores = self.card.paradigm == "generative"
-            self.shortcut = find_shortcut(pl_module.encode, pl_module.probed, restores=restores)
+            self.shortcut = find_shortcut(learner.encode, learner.probed, restores=restores)
         else:
-            pl_module.kept.load_state_dict(self.sound)
+            learner.kept.load_state_dict(self.sound)
 
     def _keep(self, learner: Any) -> None:
         if last_sound(self.lines) == self.lines[-1].epoch:

@@ -99,9 +99,10 @@ def pretrain_method(
     folder.mkdir(parents=True, exist_ok=True)
     history = History(folder, on_epoch, schedule, card)
     _train(learner, folder, history)
+    history.finish(learner)
     write_history(folder, history)
     _write_examples(folder, learner)
-    facts = asdict(learner.schedule) | {
+    facts = asdict(history.schedule) | {
         "stopped": history.stopped,
         "kept": history.health.kept,
         "images": len(rows),

@@ -17,7 +17,7 @@ from tassl.errors import OptionError, UnknownName
 from tassl.health import Epoch
 from tassl.modality import MODALITIES
 from tassl.modality.base import Augmentation
-from tassl.pretraining import Schedule, history, pretrain_method
+from tassl.pretraining import Schedule, history, pretrain_method, running
 from tassl.pretraining.history import STABLE
 from tassl.pretraining.plateau import has_plateaued
 
@@ -161,13 +161,26 @@ def test_a_plateau_ends_in_a_cool_down(tensors, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("saving")
-@pytest.mark.parametrize("killed", [4, 10])
+@pytest.mark.parametrize("killed", [4, 8])
 def test_killed_run_stops_at_the_same_plateau(tensors, tmp_path, monkeypatch, killed):
     monkeypatch.setattr(history, "has_plateaued", lambda lines, steady: len(lines) > 6)
     with pytest.raises(ZeroDivisionError):
         train(tensors, tmp_path / "a", plan(30, early_stop=True), on_epoch=stop_after(killed))
     train(tensors, tmp_path / "a", plan(30, early_stop=True))
     train(tensors, tmp_path / "b", plan(10))
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.usefixtures("saving")
+def test_a_run_killed_after_its_last_epoch_tells_the_same(tensors, tmp_path, monkeypatch):
+    monkeypatch.setattr(history, "has_plateaued", lambda lines, steady: len(lines) > 6)
+    whole = train(tensors, tmp_path / "a", plan(30, early_stop=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "save_checkpoint", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(tensors, tmp_path / "b", plan(30, early_stop=True))
+    again = train(tensors, tmp_path / "b", plan(30, early_stop=True))
+    assert again.recipe.training == whole.recipe.training
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from tassl.modality import MODALITIES
 from tassl.report import tables
+from tassl.report.advised import tell_outcome
 from tassl.report.audited import show_findings
 from tassl.report.cases import choose_gallery
 from tassl.report.figures import draw_efficiency
@@ -60,6 +61,7 @@ def _page(run: Run) -> dict[str, Any]:
     return {
         "picture": Markup(sketch_verdict(run, with_sentence=False)),
         "findings": tables.verdict_table(run),
+        "outcome": tell_outcome(run),
         "arms": set(run.results.arm) if run.results is not None else set(),
         "curves": _curves(run),
         "forest": _forest(run),
@@ -123,7 +125,9 @@ def _audit_facts(run: Run) -> dict[str, str]:
         "Subjects": plain(audit.get("subjects")),
         "Grid": f"{plain(audit.get('shape'))} pixels",
         "Channels": plain(audit.get("channels")),
-        "Voxel size": f"{plain(spacing)} mm" if spacing else "not stated by the files",
+        "Voxel size": f"{plain(spacing)} mm"
+        if spacing
+        else "none in common: each image is scaled on its own",
         "Data hash": plain(audit.get("digest")),
     }
 

@@ -104,6 +104,7 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
         value=study.value,
         own_splits=study.own_splits,
         watch=narrator.transfer,
+        track=narrator.files,
     )
     steps = f"{profile.name}: {profile.steps}"
     kept = open_store(place) if (place / "store.json").exists() else None

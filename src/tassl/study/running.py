@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tassl.advisor import suggest
+from tassl.advisor import Advice, advise
 from tassl.checkpoint import Checkpoint, load_checkpoint
 from tassl.data.files import write_json, write_text
 from tassl.evaluation.splits import Subset, draw_subsets
@@ -42,6 +42,7 @@ from tassl.trials import (
     run_trials,
 )
 
+TRIED = 2  # methods, unless the user names them
 RESULTS, FLOATS = "results.csv", "%.6f"
 PACKAGES = ("tassl", "torch", "monai", "pytorch-lightning", "numpy", "scikit-learn", "scipy")
 
@@ -75,7 +76,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
     check_task(prepared, study.task)
-    methods = choose_safe(study, prepared, choose_methods(study, folder, narrator), narrator)
+    chosen = choose_methods(study, prepared, folder, narrator)
+    methods = choose_safe(study, prepared, chosen, narrator)
     checkpoints = {name: Path(place) for name, place in study.checkpoints.items()}
     for method in methods:
         checkpoints[method] = folder / "pretrain" / method
@@ -143,17 +145,37 @@ def prepare_data(
     return prepared
 
 
-def choose_methods(study: Study, folder: Path, narrator: Narrator) -> list[str]:
-    """The methods to pretrain: those given, or those that the advice names."""
-    ranking = suggest(study.task, study.modality)
-    write_json(folder / "advice.json", {"ranking": [asdict(item) for item in ranking]})
+def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Narrator) -> list[str]:
+    """The methods to pretrain: those given, or the best of the two paradigms advised first."""
+    advice = seek_advice(study, prepared)
+    write_json(folder / "advice.json", advice.facts())
     if study.checkpoints:
         return []
     if study.methods:
         return list(study.methods)
-    for item in ranking:
+    narrator.say(f"Advice before measuring: {advice.answer}; {advice.because[0]}")
+    chosen = advice.ranking[:TRIED]
+    for item in chosen:
         narrator.say(f"Trying {METHODS[item.method].title} ({item.paradigm}): {item.reason}")
-    return [item.method for item in ranking]
+    return [item.method for item in chosen]
+
+
+def seek_advice(study: Study, prepared: Prepared) -> Advice:
+    """What published evidence says of the study, with as many labels as its middle budget."""
+    labels = len(labelled_rows(prepared, study.task, "train"))
+    if budgets := sorted(study.protocol.budgets):
+        each = check_task(prepared, study.task) if study.task == "classification" else 1
+        labels = min(labels, budgets[len(budgets) // 2] * each)
+    return advise(
+        study.modality,
+        study.task,
+        labels=labels or None,
+        images=len(prepared.rows("train", "val")),
+        size=max(prepared.store.grid.shape),
+        dims=prepared.store.dims,
+        locality=study.chosen_locality,
+        network=study.chosen_network,
+    )
 
 
 def choose_safe(

@@ -51,7 +51,7 @@ class Health:
 
     Args:
         verdict: "healthy", "diverged at epoch N: ...", "collapsed at epoch N: ...", "solved at
-            epoch N ..." or "stagnated: ...".
+            epoch N ...", "stagnated: ..." or "shortcut: ...".
         healthy: Whether the checkpoint can be trusted.
         action: What to do next, in words.
         kept: Epoch whose weights are kept instead of the last, after a collapse or a divergence.

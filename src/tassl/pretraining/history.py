@@ -114,11 +114,13 @@ class History(lightning.Callback):
             restores = self.card.paradigm == "generative"
             self.shortcut = find_shortcut(learner.encode, learner.probed, restores=restores)
         else:
-            learner.kept.load_state_dict(self.sound)
+            learner.kept_parts.load_state_dict(self.sound)
 
     def _keep(self, learner: Any) -> None:
         if last_sound(self.lines) == self.lines[-1].epoch:
-            self.sound = {name: w.detach().clone() for name, w in learner.kept.state_dict().items()}
+            self.sound = {
+                name: w.detach().clone() for name, w in learner.kept_parts.state_dict().items()
+            }
 
     def _stop_at_plateau(self, trainer: Any, learner: Any) -> None:
         """Cool down from here; the run then is one that was planned so short."""

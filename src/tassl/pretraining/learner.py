@@ -85,7 +85,7 @@ class Learner(lightning.LightningModule):
         self.method.after_step()
 
     @property
-    def kept(self) -> nn.ModuleList:
+    def kept_parts(self) -> nn.ModuleList:
         """The parts that make up the checkpoint."""
         parts = (self.method.encoder, self.method.decoder)
         return nn.ModuleList(part for part in parts if part is not None)

@@ -132,11 +132,10 @@ def _check_same(
     done: Recipe, tensors: Tensors, rows: np.ndarray, method: str, schedule: Schedule
 ) -> None:
     """Refuse to go on with a run of another kind."""
-    wanted = asdict(schedule) | {"images": len(rows), "data": tensors.store.digest}
-    changed = [name for name in wanted if done.training.get(name) != wanted[name]]
-    changed = [name for name in changed if name != "epochs"]
-    if method != done.method:
-        changed = ["method", *changed]
+    known = {"method": done.method} | done.training
+    facts = {"images": len(rows), "data": tensors.store.digest}
+    wanted = {"method": method} | asdict(replace(schedule, epochs=known["epochs"])) | facts
+    changed = [name for name in wanted if known.get(name) != wanted[name]]
     if changed:
         raise OptionError(
             f"A run cannot go on with another {' and another '.join(changed)}. "

@@ -93,7 +93,8 @@ class TestContrast:
         learner = MoCo(encoder, augment=Augment(Augmentation()), queue=10)
         for start in (0, 3):
             owners = torch.arange(start, start + 3)
-            learner.loss((normal(3, 1, 12, 12).float(), normal(3, 1, 12, 12).float(), owners))
+            views = normal(3, 1, 12, 12).float(), normal(3, 1, 12, 12).float()
+            learner.loss((*views, owners, owners))
             learner.after_step()
         assert learner.owners.tolist() == [3, 4, 5, 3, 4, 5, 0, 1, 2, 0]
         torch.testing.assert_close(learner.keys.norm(dim=1), torch.ones(10))

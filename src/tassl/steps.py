@@ -21,6 +21,7 @@ from tassl.study.folder import claim_folder
 from tassl.study.narrator import Narrator
 from tassl.study.running import (
     Clock,
+    choose_safe,
     label_subsets,
     make_bench,
     prepare_data,
@@ -142,7 +143,7 @@ def pretrain(
 
     Args:
         data: File or folder of images; labels are not needed.
-        method: Key in `tassl.methods.METHODS`.
+        method: Key in `tassl.methods.METHODS`; its fallback is taken where batches are too small.
         modality: Key in `tassl.modality.MODALITIES`.
         out: New folder; the checkpoint goes to `out/pretrain/METHOD`.
         task: Task that the features are for: sets network and locality.
@@ -155,6 +156,7 @@ def pretrain(
     claim_folder(folder, study.facts())
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
+    (method,) = choose_safe(study, prepared, [method], narrator)
     place = folder / "pretrain" / method
     with clock.timing(f"pretrain/{method}"):
         checkpoint = pretrain_one(study, prepared, method, place, narrator)

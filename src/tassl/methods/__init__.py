@@ -19,9 +19,11 @@ class MethodCard(Card):
         batches: Usual images per step in 2D and volumes per step in 3D.
         pretext: Spatial pretext that it rests on, as modalities name those that are degenerate.
         smallest_batch: Below this batch size the objective is not safe.
+        fallback: Nearest method that is safe with smaller batches, if there is one.
         strong_views: Whether it wants strong augmentation (else mild).
         steady_loss: Whether the loss means the same all along; not where a teacher or a memory
             sets the task.
+        staged: Whether it divides the planned epochs among stages.
     """
 
     paradigm: str = ""
@@ -29,8 +31,10 @@ class MethodCard(Card):
     batches: tuple[int, int] = (128, 4)
     pretext: str = ""
     smallest_batch: int = 1
+    fallback: str = ""
     strong_views: bool = False
     steady_loss: bool = True
+    staged: bool = False
 
 
 TOKENS_ONLY = "it predicts features of single patches, which a transformer alone keeps apart"
@@ -44,6 +48,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global, discriminative features; small signs may be lost",
         batches=(128, 32),
         smallest_batch=8,
+        fallback="moco",
         strong_views=True,
     ),
     "moco": MethodCard(
@@ -95,6 +100,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global features that views share; nothing is pushed apart",
         batches=(128, 16),
         smallest_batch=8,
+        fallback="moco",
         strong_views=True,
         steady_loss=False,
     ),
@@ -106,6 +112,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global features without redundancy",
         batches=(128, 32),
         smallest_batch=16,
+        fallback="byol",
         strong_views=True,
     ),
     "vicreg": MethodCard(
@@ -116,6 +123,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global features that vary and do not repeat each other",
         batches=(128, 32),
         smallest_batch=16,
+        fallback="byol",
         strong_views=True,
     ),
     "dino": MethodCard(
@@ -126,6 +134,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="what a small window tells of the whole",
         batches=(64, 8),
         smallest_batch=8,
+        fallback="moco",
         strong_views=True,
         steady_loss=False,
     ),
@@ -231,6 +240,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global and local features at the cost of both methods",
         batches=(64, 8),
         smallest_batch=8,
+        fallback="dira",
         strong_views=True,
     ),
     "ibot": MethodCard(
@@ -241,6 +251,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="what the whole shows and what hidden places hold",
         batches=(64, 8),
         smallest_batch=8,
+        fallback="dira",
         strong_views=True,
         steady_loss=False,
     ),
@@ -252,6 +263,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global and local features and how anatomy stands",
         batches=(64, 8),
         smallest_batch=8,
+        fallback="dira",
         strong_views=True,
         pretext="rotation",
     ),
@@ -274,7 +286,9 @@ METHODS: dict[str, MethodCard] = {
         keeps="local structure first, then what tells images apart",
         batches=(128, 16),
         smallest_batch=8,
+        fallback="dira",
         strong_views=True,
         steady_loss=False,
+        staged=True,
     ),
 }

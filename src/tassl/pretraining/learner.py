@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tassl.data.tensors import Tensors
 from tassl.health import measure_features
 from tassl.methods.base import Batch, Method
-from tassl.optimisation import autocast, cosine_share
+from tassl.optimisation import autocast
 from tassl.pretraining.positives import Partners
 from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
@@ -45,15 +46,14 @@ class Learner(lightning.LightningModule):
         return DataLoader(_Rows(self.tensors), sampler=batches, batch_size=None)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a warm-up and a cosine, step by step."""
+        """AdamW; the schedule, which an early stop may change, sets the rate step by step."""
         plan = self.schedule
         trained = [weight for weight in self.method.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(
             trained, lr=plan.learning_rate, weight_decay=plan.weight_decay
         )
-        total = self.steps_per_epoch * plan.epochs
         rate = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: cosine_share(step, total, plan.warmup)
+            optimizer, lambda step: self.schedule.share(step, self.steps_per_epoch)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
@@ -84,17 +84,31 @@ class Learner(lightning.LightningModule):
         """Moving-average teachers follow."""
         self.method.after_step()
 
+    @property
+    def kept_parts(self) -> nn.ModuleList:
+        """The parts that make up the checkpoint."""
+        parts = (self.method.encoder, self.method.decoder)
+        return nn.ModuleList(part for part in parts if part is not None)
+
+    @property
+    def probed(self) -> torch.Tensor:
+        """A fixed sample of the images."""
+        count = PROBED_IMAGES[self.tensors.store.dims]
+        return self.tensors.images(self.rows[:: max(1, len(self.rows) // count)][:count])
+
     @torch.no_grad()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Features (image, width), a batch at a time."""
+        with autocast():
+            parts = [
+                self.method.encoder(part.to(self.device))
+                for part in images.split(self.schedule.batch)
+            ]
+        return torch.cat(parts)
+
     def probe(self) -> tuple[float, float]:
         """Spread and effective rank of the features of a fixed sample of images."""
-        count = PROBED_IMAGES[self.tensors.store.dims]
-        rows = self.rows[:: max(1, len(self.rows) // count)][:count]
-        size, parts = self.schedule.batch, []
-        with autocast():
-            for k in range(0, len(rows), size):
-                images = self.tensors.images(rows[k : k + size]).to(self.device)
-                parts.append(self.method.encoder(images))
-        return measure_features(torch.cat(parts))
+        return measure_features(self.encode(self.probed))
 
 
 class _Rows(Dataset):

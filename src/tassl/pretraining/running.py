@@ -15,7 +15,14 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 
-from tassl.checkpoint import Checkpoint, Recipe, build_encoder, load_checkpoint, save_checkpoint
+from tassl.checkpoint import (
+    SIDECAR,
+    Checkpoint,
+    Recipe,
+    build_encoder,
+    load_checkpoint,
+    save_checkpoint,
+)
 from tassl.data.files import write_arrays
 from tassl.data.tensors import Tensors
 from tassl.errors import OptionError
@@ -24,10 +31,10 @@ from tassl.methods import METHODS, MethodCard
 from tassl.modality.base import Augmentation, ModalityProfile
 from tassl.networks import NETWORKS
 from tassl.optimisation import hold_memory, precision
-from tassl.pretraining.history import RESUME, History, write_history
+from tassl.pretraining.history import RESUME, History, find_state, write_history
 from tassl.pretraining.learner import Learner
 from tassl.pretraining.positives import Partners
-from tassl.pretraining.schedule import Schedule
+from tassl.pretraining.schedule import Schedule, fall_back
 from tassl.registry import look_up
 from tassl.transforms.augment import Augment, patch_of
 
@@ -50,6 +57,9 @@ def pretrain_method(
 ) -> Checkpoint:
     """Pretrain one method and write its folder; resume or return at once where that is possible.
 
+    A run with a constant course goes on where more epochs are asked for, and then equals one that
+    was planned so long from the start.
+
     Args:
         tensors: The images.
         rows: Rows to train on; never those of test subjects.
@@ -63,16 +73,22 @@ def pretrain_method(
         on_epoch: Called after each epoch.
 
     Raises:
-        OptionError: The batch is below what the method needs, or there are too few images.
+        OptionError: The batch is below what the method needs, there are too few images, or the
+            folder holds a run that cannot go on this way.
     """
     card = look_up(METHODS, method, "method")
-    if (folder / "checkpoint.json").exists():
-        return load_checkpoint(folder)
+    if (folder / SIDECAR).exists():
+        done = load_checkpoint(folder)
+        if not _goes_on(done.recipe, schedule):
+            return done
+        _check_same(done.recipe, tensors, rows, method, schedule)
     _check_fit(card, recipe)
     if len(rows) < max(2, card.smallest_batch) or schedule.batch < card.smallest_batch:
+        other = fall_back(method, len(rows), schedule.batch)
         raise OptionError(
             f"{card.title} needs at least {max(2, card.smallest_batch)} images in a batch; "
-            f"{len(rows)} images at batch {schedule.batch} came. Give more images or use 'mae'."
+            f"{len(rows)} images at batch {schedule.batch} came. "
+            f"Give more images or use {'mae' if other == method else other!r}."
         )
     torch.manual_seed(schedule.seed)
     encoder = build_encoder(recipe)
@@ -84,11 +100,14 @@ def pretrain_method(
     objective = kind(encoder, augment=augment, **{**fitting, **(options or {})})
     learner = Learner(objective, tensors, rows, schedule, partners)
     folder.mkdir(parents=True, exist_ok=True)
-    history = History(folder, on_epoch, schedule.epochs, card.steady_loss)
+    history = History(folder, on_epoch, schedule, card)
     _train(learner, folder, history)
+    history.finish(learner)
     write_history(folder, history)
     _write_examples(folder, learner)
-    facts = asdict(schedule) | {
+    facts = asdict(history.schedule) | {
+        "stopped": history.stopped,
+        "kept": history.health.kept,
         "images": len(rows),
         "paired": len(partners.choices),
         "data": tensors.store.digest,
@@ -103,6 +122,33 @@ def pretrain_method(
     save_checkpoint(folder, learner.method.encoder, learner.method.decoder, done)
     (folder / RESUME).unlink(missing_ok=True)
     return load_checkpoint(folder)
+
+
+def _goes_on(done: Recipe, schedule: Schedule) -> bool:
+    """Whether more epochs are asked of a constant course than it has, and it has not stopped."""
+    trained = done.training
+    more = schedule.epochs > trained.get("epochs", schedule.epochs)
+    return schedule.course == "constant" and more and not trained.get("stopped")
+
+
+def _check_same(
+    done: Recipe, tensors: Tensors, rows: np.ndarray, method: str, schedule: Schedule
+) -> None:
+    """Refuse to go on with a run of another kind."""
+    known = {"method": done.method} | done.training
+    facts = {"images": len(rows), "data": tensors.store.digest}
+    wanted = {"method": method} | asdict(replace(schedule, epochs=known["epochs"])) | facts
+    changed = [name for name in wanted if known.get(name) != wanted[name]]
+    if changed:
+        raise OptionError(
+            f"A run cannot go on with another {' and another '.join(changed)}. "
+            "Give what it was trained with, or a new folder."
+        )
+    if METHODS[method].staged:
+        raise OptionError(
+            f"{METHODS[method].title} divides the epochs that were planned among its stages, so "
+            "it cannot go on for more. Give a new folder."
+        )
 
 
 def _check_fit(card: MethodCard, recipe: Recipe) -> None:
@@ -123,7 +169,7 @@ def _check_fit(card: MethodCard, recipe: Recipe) -> None:
 def _train(learner: Learner, folder: Path, history: History) -> None:
     hold_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    resume = folder / RESUME
+    state = find_state(folder, learner.schedule)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         trainer = lightning.Trainer(
@@ -138,7 +184,7 @@ def _train(learner: Learner, folder: Path, history: History) -> None:
             enable_model_summary=False,
         )
         with _plain_interrupts():
-            trainer.fit(learner, ckpt_path=resume if resume.exists() else None)
+            trainer.fit(learner, ckpt_path=state)
     learner.cpu()
 
 

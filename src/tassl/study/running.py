@@ -27,7 +27,7 @@ from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.modality.base import Augmentation
-from tassl.pretraining import Schedule, default_schedule, pretrain_method
+from tassl.pretraining import Schedule, default_schedule, fall_back, pretrain_method
 from tassl.report import write_report
 from tassl.study.configuration import Study
 from tassl.study.folder import VERDICT, claim_folder
@@ -84,7 +84,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
     check_task(prepared, study.task)
-    methods = choose_methods(study, prepared, folder, narrator)
+    chosen = choose_methods(study, prepared, folder, narrator)
+    methods = choose_safe(study, prepared, chosen, narrator)
     checkpoints = {name: Path(place) for name, place in study.checkpoints.items()}
     for method in methods:
         checkpoints[method] = folder / "pretrain" / method
@@ -184,6 +185,21 @@ def seek_advice(study: Study, prepared: Prepared) -> Advice:
         locality=study.chosen_locality,
         network=study.chosen_network,
     )
+
+
+def choose_safe(
+    study: Study, prepared: Prepared, methods: list[str], narrator: Narrator
+) -> list[str]:
+    """The methods, with those that need larger batches replaced by their nearest safe kin."""
+    images = len(prepared.rows("train", "val"))
+    safe = {name: fall_back(name, images, study.batch) for name in methods}
+    for name, other in safe.items():
+        if other != name:
+            narrator.warn(
+                f"{METHODS[name].title} needs {METHODS[name].smallest_batch} images in a batch; "
+                f"{METHODS[other].title} is trained instead, which is safe with fewer"
+            )
+    return list(dict.fromkeys(safe.values()))
 
 
 def pretrain_one(

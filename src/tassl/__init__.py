@@ -13,6 +13,7 @@ _PLACES = {
     "run": "tassl.steps",
     "index": "tassl.data.layouts",
     "audit": "tassl.steps",
+    "plan": "tassl.steps",
     "pretrain": "tassl.steps",
     "adapt": "tassl.steps",
     "evaluate": "tassl.steps",

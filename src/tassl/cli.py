@@ -46,6 +46,8 @@ Locality = Annotated[str | None, typer.Option(help="Where the sign sits: global 
 Size = Annotated[int | None, typer.Option(help="Most pixels along a side.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes of each pretraining.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images per pretraining step.")]
+Memory = Annotated[str | None, typer.Option(help="Most memory of each pretraining: 8GB.")]
+Time = Annotated[str | None, typer.Option(help="Most time of each pretraining: 30m, 2h.")]
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps of each trained arm.")]
 Budgets = Annotated[str | None, typer.Option(help="Labelled subjects, as in 5,10,25.")]
 Draws = Annotated[int | None, typer.Option(help="Label subsets per budget.")]
@@ -63,6 +65,10 @@ DropNear = Annotated[
 Changes = Annotated[list[str] | None, typer.Option("--augment", help="As crop=0.6; repeat.")]
 Allow = Annotated[list[str] | None, typer.Option(help="Permit a banned augmentation; repeat.")]
 
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what it costs, from a few real steps.")
+]
+
 
 @app.command()
 def run(
@@ -76,6 +82,8 @@ def run(
     size: Size = None,
     epochs: Epochs = None,
     batch: BatchSize = None,
+    memory: Memory = None,
+    time: Time = None,
     steps: Steps = None,
     budgets: Budgets = None,
     draws: Draws = None,
@@ -105,6 +113,8 @@ def run(
         size=size,
         epochs=epochs,
         batch=batch,
+        memory=memory,
+        time=time,
         steps=steps,
         budgets=_numbers(budgets),
         draws=draws,
@@ -244,6 +254,8 @@ def pretrain(
     size: Size = None,
     epochs: Epochs = None,
     batch: BatchSize = None,
+    memory: Memory = None,
+    time: Time = None,
     seed: Seed = 0,
     layout: Layout = None,
     subject: Subject = None,
@@ -254,11 +266,14 @@ def pretrain(
     drop_near_duplicates: DropNear = False,
     augment: Changes = None,
     allow: Allow = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Pretrain one method on the images outside the test split."""
+    from tassl.steps import plan
     from tassl.steps import pretrain as pretrain_data
 
-    pretrain_data(
+    step = plan if dry_run else pretrain_data
+    step(
         data,
         method=method,
         modality=modality,
@@ -269,6 +284,8 @@ def pretrain(
         size=size,
         epochs=epochs,
         batch=batch,
+        memory=memory,
+        time=time,
         seed=seed,
         layout=layout,
         subject=subject,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from tassl.optimisation import hold_memory, precision
 from tassl.pretraining.history import RESUME, History, write_history
 from tassl.pretraining.learner import Learner
 from tassl.pretraining.positives import Partners
+from tassl.pretraining.saving import explain_savings, list_savings, ran_out_of_memory
 from tassl.pretraining.schedule import Schedule
 from tassl.registry import look_up
 from tassl.transforms.augment import Augment, patch_of
@@ -45,8 +47,12 @@ def pretrain_method(
     schedule: Schedule,
     folder: Path,
     on_epoch: Callable[[Epoch], None] = lambda line: None,
+    on_note: Callable[[str], None] = lambda note: None,
+    reasons: Sequence[str] = (),
 ) -> Checkpoint:
     """Pretrain one method and write its folder; resume or return at once where that is possible.
+
+    Where memory runs out, training goes on from the epoch saved last with what needs less.
 
     Args:
         tensors: The images.
@@ -58,43 +64,41 @@ def pretrain_method(
         schedule: Epochs, batch, rates and seed.
         folder: Gets checkpoint, history.csv, health.json and examples.npz.
         on_epoch: Called after each epoch.
+        on_note: Told what was changed when memory ran out, and why.
+        reasons: Why the schedule is as it is, for the checkpoint.
 
     Raises:
-        OptionError: The batch is below what the method needs, or there are too few images.
+        OptionError: The batch is below what the method needs, there are too few images, or not
+            enough memory for any of them.
     """
     card = look_up(METHODS, method, "method")
     if (folder / "checkpoint.json").exists():
         return load_checkpoint(folder)
-    _check_fit(card, recipe)
-    if len(rows) < max(2, card.smallest_batch) or schedule.batch < card.smallest_batch:
-        raise OptionError(
-            f"{card.title} needs at least {max(2, card.smallest_batch)} images in a batch; "
-            f"{len(rows)} images at batch {schedule.batch} came. Give more images or use 'mae'."
-        )
-    torch.manual_seed(schedule.seed)
-    encoder = build_encoder(recipe)
-    kind = card.load()
-    patch = patch_of(recipe.shape)
-    augment = Augment(views if card.strong_views else views.mild(), patch, tensors.normalisation)
-    options = kind.fitting(profile.masking, patch or recipe.shape)
-    partners = Partners(tensors.store.table, rows, profile.positives)
-    objective = kind(encoder, augment=augment, **options)
-    learner = Learner(objective, tensors, rows, schedule, partners)
+    check_fit(card, recipe, len(rows), schedule)
     folder.mkdir(parents=True, exist_ok=True)
-    history = History(folder, on_epoch, schedule.epochs, card.steady_loss)
-    _train(learner, folder, history)
+    reasons = list(reasons)
+    while True:
+        learner = build_learner(
+            tensors, rows, method=method, recipe=recipe, profile=profile, views=views,
+            schedule=schedule,
+        )  # fmt: skip
+        history = History(folder, on_epoch, schedule.epochs, card.steady_loss)
+        if _train_within_memory(learner, folder, history):
+            break
+        del learner  # its activations, before the next one needs room
+        schedule = _save_memory(schedule, card, recipe, reasons, on_note)
     write_history(folder, history)
     _write_examples(folder, learner)
     facts = asdict(schedule) | {
         "images": len(rows),
-        "paired": len(partners.choices),
+        "paired": len(learner.partners.choices) if learner.partners else 0,
         "data": tensors.store.digest,
     }
     done = replace(
         recipe,
         method=method,
         method_options=learner.method.options,
-        training=facts | {"precision": precision()},
+        training=facts | {"precision": precision(), "reasons": reasons},
         decoder=learner.method.decoder is not None,
     )
     save_checkpoint(folder, learner.method.encoder, learner.method.decoder, done)
@@ -102,8 +106,73 @@ def pretrain_method(
     return load_checkpoint(folder)
 
 
-def _check_fit(card: MethodCard, recipe: Recipe) -> None:
-    """Refuse a method that cannot work on this network or on images of these dimensions."""
+def build_learner(
+    tensors: Tensors,
+    rows: np.ndarray,
+    *,
+    method: str,
+    recipe: Recipe,
+    profile: ModalityProfile,
+    views: Augmentation,
+    schedule: Schedule,
+) -> Learner:
+    """What `pretrain_method` trains, with fresh weights from the schedule's seed."""
+    card = METHODS[method]
+    torch.manual_seed(schedule.seed)
+    encoder = build_encoder(recipe)
+    encoder.recompute = schedule.recompute
+    kind = card.load()
+    patch = patch_of(recipe.shape)
+    if schedule.window:
+        patch = tuple(min(schedule.window, size) for size in recipe.shape)
+    augment = Augment(views if card.strong_views else views.mild(), patch, tensors.normalisation)
+    options = kind.fitting(profile.masking, patch or recipe.shape)
+    partners = Partners(tensors.store.table, rows, profile.positives)
+    objective = kind(encoder, augment=augment, **options)
+    return Learner(objective, tensors, rows, schedule, partners)
+
+
+def _train_within_memory(learner: Learner, folder: Path, history: History) -> bool:
+    """Train; whether memory sufficed."""
+    try:
+        train(learner, folder / RESUME, history)
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _save_memory(
+    schedule: Schedule,
+    card: MethodCard,
+    recipe: Recipe,
+    reasons: list[str],
+    on_note: Callable[[str], None],
+) -> Schedule:
+    """The next schedule that needs less memory, said aloud."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    savings = list_savings(schedule, card, recipe.shape)
+    if len(savings) == 1:
+        raise OptionError(
+            f"Memory ran out, though {card.title} was trained with all that saves it. Give a "
+            "smaller --size, or more memory."
+        )
+    for change in explain_savings(schedule, savings[1], card):
+        reasons.append(f"memory ran out: {change}")
+        on_note(f"{card.title}: {reasons[-1]}")
+    return savings[1]
+
+
+def check_fit(card: MethodCard, recipe: Recipe, images: int, schedule: Schedule) -> None:
+    """Refuse what cannot be trained.
+
+    Raises:
+        OptionError: The method does not work on this network, on images of these dimensions, on so
+            few of them or with so small a batch.
+    """
     if recipe.dims not in card.dims:
         raise OptionError(
             f"{card.title} works on {card.dims[0]}D images; these are {recipe.dims}D. "
@@ -115,12 +184,18 @@ def _check_fit(card: MethodCard, recipe: Recipe) -> None:
             f"{card.title} does not work on network {recipe.network!r}: {reason}. "
             f"Use --network {fit}."
         )
+    least = max(2, card.smallest_batch)
+    if images < least or schedule.batch < card.smallest_batch:
+        raise OptionError(
+            f"{card.title} needs at least {least} images in a batch; "
+            f"{images} images at batch {schedule.batch} came. Give more images or use 'mae'."
+        )
 
 
-def _train(learner: Learner, folder: Path, history: History) -> None:
+def train(learner: Learner, resume: Path | None, watch: lightning.Callback) -> None:
+    """Train to the end of the schedule, from the point that `resume` holds if it is there."""
     hold_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    resume = folder / RESUME
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         trainer = lightning.Trainer(
@@ -128,14 +203,14 @@ def _train(learner: Learner, folder: Path, history: History) -> None:
             precision=precision(),  # type: ignore[arg-type]
             devices=1,
             gradient_clip_val=1.0,
-            callbacks=[history],
+            callbacks=[watch],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
         with _plain_interrupts():
-            trainer.fit(learner, ckpt_path=resume if resume.exists() else None)
+            trainer.fit(learner, ckpt_path=resume if resume and resume.exists() else None)
     learner.cpu()
 
 

@@ -18,6 +18,9 @@ class Schedule:
         weight_decay: Decoupled decay of the weights.
         warmup: Share of the steps in which the rate rises.
         seed: Of initialisation, order, augmentation and masks.
+        parts: Parts in which a batch passes the network; their gradients are summed.
+        recompute: Whether the encoder's activations are computed anew for the gradient.
+        window: Most pixels along a side of a view; 0 leaves it to the size of the images.
     """
 
     epochs: int
@@ -26,6 +29,9 @@ class Schedule:
     weight_decay: float = 0.05
     warmup: float = 0.1
     seed: int = 0
+    parts: int = 1
+    recompute: bool = False
+    window: int = 0
 
 
 def default_schedule(images: int, dims: int, seed: int, card: MethodCard) -> Schedule:

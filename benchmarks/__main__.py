@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import augmentation, coverage, memory, speed, startup, studies
+from benchmarks import augmentation, coverage, memory, planning, speed, startup, studies
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -12,11 +12,12 @@ BENCHMARKS = {
     "augmentation": augmentation.measure,
     "coverage": coverage.measure,
     "memory": memory.measure,
+    "planning": planning.measure,
     "demo": studies.measure_demo,
     "breast": studies.measure_breast,
     "hippocampus": studies.measure_hippocampus,
 }
-WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "memory", "demo")
+WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "memory", "planning", "demo")
 
 
 def main(names: list[str]) -> int:

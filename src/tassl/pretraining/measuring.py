@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -110,15 +110,14 @@ def _measure(tensors: Tensors, rows: np.ndarray, most: float | None, job: dict[s
         plan = replace(schedule, epochs=1)
         train(Learner(learner.method, tensors, few, plan, learner.partners), None, watch)
     method = learner.method
-    kept = _size(method.encoder.state_dict())
-    kept += _size(method.decoder.state_dict()) if method.decoder is not None else 0
-    trained = {name: w for name, w in method.named_parameters() if w.requires_grad}
+    kept = [method.encoder] if method.decoder is None else [method.encoder, method.decoder]
+    trained = [weight for weight in method.parameters() if weight.requires_grad]
     return Cost(
         memory=max(peak) - before,
         step=(watch.times[-1] - watch.times[WARMUP - 1]) / STEPS,
         probe=watch.probe,
-        checkpoint=kept,
-        resume=_size(method.state_dict()) + 2 * _size(trained),
+        checkpoint=sum(_size(part.parameters()) for part in kept),
+        resume=_size(method.parameters()) + _size(method.buffers()) + 2 * _size(trained),
     )
 
 
@@ -194,5 +193,5 @@ def _limit_memory(most: float) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (int(held + 1.1 * most + 2**28), hard))
 
 
-def _size(state: Mapping[str, Tensor]) -> int:
-    return sum(weight.numel() * weight.element_size() for weight in state.values())
+def _size(weights: Iterable[Tensor]) -> int:
+    return sum(weight.numel() * weight.element_size() for weight in weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -16,6 +17,7 @@ import torch
 import tassl
 from small_store import make_recipe, make_tensors
 from tassl.checkpoint import Checkpoint
+from tassl.cli import main
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.data.tensors import Tensors
 from tassl.errors import OptionError, TasslError
@@ -28,6 +30,7 @@ from tassl.pretraining import (
     Plan,
     Schedule,
     history,
+    measuring,
     plan_pretraining,
     planning,
     pretrain_method,
@@ -195,13 +198,18 @@ def test_real_steps_are_measured(tensors):
     assert cost.resume == 3 * weights, "weights, and two moments of each"
 
 
-def test_steps_that_do_not_fit_are_told_from_steps_that_fail(tensors):
-    job = {"method": "mae", "schedule": Schedule(9, 8), **JOB}
+def test_steps_beyond_the_limit_are_stopped(tensors):
     huge = replace(make_recipe(tensors), network_options={"widths": [8, 2**14], "stem": 2})
-    assert measure_cost(tensors, ROWS, most=1e6, recipe=huge, **job) is None
-    wrong = replace(make_recipe(tensors), network_options={"breadths": 8})
-    with pytest.raises(TasslError, match=r"a few steps of mae failed \(TypeError.*breadths"):
-        measure_cost(tensors, ROWS, recipe=wrong, **job)
+    job = {"method": "mae", "recipe": huge, "schedule": Schedule(9, 8), **JOB}
+    assert measure_cost(tensors, ROWS, most=1e6, **job) is None
+
+
+def test_a_killed_measurement_is_told_from_one_that_fails(tensors, monkeypatch):
+    monkeypatch.setattr(measuring, "COMMAND", "import os; os.kill(os.getpid(), 9)")
+    assert measure_cost(tensors, ROWS, method="mae") is None
+    monkeypatch.setattr(measuring, "COMMAND", "raise TypeError('it breaks')")
+    with pytest.raises(TasslError, match=r"a few steps of mae failed \(TypeError: it breaks\)"):
+        measure_cost(tensors, ROWS, method="mae")
 
 
 def test_own_memory_sees_what_is_held():
@@ -231,6 +239,30 @@ def test_a_dry_run_trains_nothing_and_is_taken_up(cohort, tmp_path, monkeypatch)
     assert done.recipe.training["reasons"] == []
     with pytest.raises(TasslError, match="another time"):
         tassl.pretrain(cohort, out=tmp_path / "run", time="2h", **KIND)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--dry-run", "--epochs", "30"], 0, "will take"),
+        (["--dry-run", "--memory", "8 apples"], 2, "--memory is '8 apples'; wanted"),
+        (["--dry-run", "--time", "5s"], 2, "Give 1m or more"),
+        (["--memory", "1KB"], 2, "--memory 1KB is too little"),
+    ],
+)
+def test_the_command_line_says_what_it_costs(
+    cohort, tmp_path, monkeypatch, capsys, words, code, said
+):
+    monkeypatch.setattr(planning, "measure_cost", lambda *_, **job: Cost(10**6, 1.0, 1.0, 1, 1))
+    fixed = ["pretrain", str(cohort), "--method", "mae", "--modality", "ultrasound"]
+    monkeypatch.setattr(sys, "argv", ["tassl", *fixed, "--out", str(tmp_path / "run"), *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    output = capsys.readouterr()
+    assert stop.value.code == code
+    assert said in (output.err if code else output.out)
+    assert code == 0 or len(output.err.splitlines()) == 1
+    assert not (tmp_path / "run/pretrain").exists()
 
 
 def test_a_limit_that_makes_no_sense_is_refused_before_data_are_read(tmp_path):

@@ -145,9 +145,9 @@ def _now() -> float:
 
 
 def own_memory() -> int:
-    """Bytes that this process has for itself, pages of mapped files not counted; or of the GPU."""
+    """Bytes that this process has: of the GPU, or for itself, mapped files not counted."""
     if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.memory_allocated()
     if sys.platform == "linux":
         pages = Path("/proc/self/statm").read_text().split()
         return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")
@@ -179,10 +179,16 @@ def _peak_memory() -> Iterator[list[int]]:
     yield peak
     over.set()
     thread.join()
+    if torch.cuda.is_available():
+        peak.append(torch.cuda.max_memory_allocated())
 
 
 def _limit_memory(most: float) -> None:
-    """Let allocations fail beyond `most`, and a tenth for what is reserved but not used."""
+    """Let allocations fail beyond `most`; a tenth is spared for what is reserved but not used."""
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, 1.1 * most / total))
+        return
     if sys.platform != "linux":
         return
     import resource

@@ -134,7 +134,7 @@ def priced(monkeypatch: pytest.MonkeyPatch) -> list[Schedule]:
     def price(*_: object, most: float | None, schedule: Schedule, **job: object) -> Cost | None:
         asked.append(schedule)
         memory = schedule.batch // schedule.parts * (8 if schedule.recompute else 10)
-        return None if most is not None and memory > 2 * most else Cost(memory, 1.0, 2.0, 30, 90)
+        return None if most is not None and memory > 2 * most else Cost(memory, 2.0, 1.0, 2.0, 30, 90)
 
     monkeypatch.setattr(planning, "measure_cost", price)
     monkeypatch.setattr(planning, "own_memory", lambda: 1000)
@@ -192,7 +192,7 @@ def test_real_steps_are_measured(tensors):
     assert cost
     assert 1e6 < cost.memory < 1e9
     assert 0 < cost.step < 10
-    assert 0 < cost.probe < 10
+    assert 0 < cost.probe < cost.start < 60
     weights = sum(weight.numel() * 4 for weight in learner.method.parameters())
     assert 0 < cost.checkpoint <= weights
     assert cost.resume == 3 * weights, "weights, and two moments of each"
@@ -230,7 +230,7 @@ def test_a_measured_run_trains_as_an_unmeasured_one(cohort, tmp_path):
 
 
 def test_a_dry_run_trains_nothing_and_is_taken_up(cohort, tmp_path, monkeypatch):
-    cost = Cost(10**6, 1.0, 1.0, 10**6, 10**6)
+    cost = Cost(10**6, 1.0, 1.0, 1.0, 10**6, 10**6)
     monkeypatch.setattr(planning, "measure_cost", lambda *_, **job: cost)
     plan = tassl.plan(cohort, out=tmp_path / "run", time="1h", **KIND)
     assert plan.schedule.epochs == 2
@@ -253,7 +253,7 @@ def test_a_dry_run_trains_nothing_and_is_taken_up(cohort, tmp_path, monkeypatch)
 def test_the_command_line_says_what_it_costs(
     cohort, tmp_path, monkeypatch, capsys, words, code, said
 ):
-    monkeypatch.setattr(planning, "measure_cost", lambda *_, **job: Cost(10**6, 1.0, 1.0, 1, 1))
+    monkeypatch.setattr(planning, "measure_cost", lambda *_, **job: Cost(10**6, 1.0, 1.0, 1.0, 1, 1))
     fixed = ["pretrain", str(cohort), "--method", "mae", "--modality", "ultrasound"]
     monkeypatch.setattr(sys, "argv", ["tassl", *fixed, "--out", str(tmp_path / "run"), *words])
     with pytest.raises(SystemExit) as stop:
@@ -271,7 +271,7 @@ def test_a_limit_that_makes_no_sense_is_refused_before_data_are_read(tmp_path):
 
 
 def test_reasons_are_said_and_kept(cohort, tmp_path, monkeypatch, capsys):
-    cost = Cost(10**6, 1.0, 1.0, 10**6, 10**6)
+    cost = Cost(10**6, 1.0, 1.0, 1.0, 10**6, 10**6)
     monkeypatch.setattr(planning, "measure_cost", lambda *_, **job: cost)
     choices = KIND | {"epochs": 40, "time": "1.5m", "quiet": False}
     done = tassl.pretrain(cohort, out=tmp_path / "run", **choices)

@@ -42,6 +42,7 @@ class Cost:
 
     Args:
         memory: Bytes at the peak, beyond what the process holds before; of the GPU if there is one.
+        start: Seconds before the first step, with a look at the features.
         step: Seconds of an optimiser step.
         probe: Seconds of the look at the features after each epoch.
         checkpoint: Bytes of the weights that are kept.
@@ -49,6 +50,7 @@ class Cost:
     """
 
     memory: int
+    start: float
     step: float
     probe: float
     checkpoint: int
@@ -104,6 +106,7 @@ def _measure(tensors: Tensors, rows: np.ndarray, most: float | None, job: dict[s
     schedule, before, watch = job["schedule"], own_memory(), _Stopwatch(rows)
     if most is not None:
         _limit_memory(most)
+    began = _now()
     with _peak_memory() as peak:
         learner = build_learner(tensors, rows, **job)
         few = np.resize(rows, (WARMUP + STEPS) * schedule.batch)
@@ -112,9 +115,11 @@ def _measure(tensors: Tensors, rows: np.ndarray, most: float | None, job: dict[s
     method = learner.method
     kept = [method.encoder] if method.decoder is None else [method.encoder, method.decoder]
     trained = [weight for weight in method.parameters() if weight.requires_grad]
+    step = (watch.times[-1] - watch.times[WARMUP - 1]) / STEPS
     return Cost(
         memory=max(peak) - before,
-        step=(watch.times[-1] - watch.times[WARMUP - 1]) / STEPS,
+        start=max(0.0, watch.times[0] - began - step) + watch.probe,
+        step=step,
         probe=watch.probe,
         checkpoint=sum(_size(part.parameters()) for part in kept),
         resume=_size(method.parameters()) + _size(method.buffers()) + 2 * _size(trained),

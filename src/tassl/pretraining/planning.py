@@ -36,7 +36,7 @@ class Plan:
         schedule: As it will be trained.
         memory: Bytes of the process at the peak of the training; on a GPU, of the GPU.
         epoch: Seconds of an epoch.
-        seconds: Of all epochs.
+        seconds: Of the whole training.
         disk: Bytes of prepared images, checkpoint and the point to resume from.
         reasons: What differs from what was asked, and why.
     """
@@ -113,7 +113,7 @@ def plan_pretraining(
     reasons = [f"to keep to {why}: {change}" for change in explain_savings(schedule, kept, card)]
     epoch = max(1, len(rows) // kept.batch) * cost.step + cost.probe
     if most_seconds is not None:
-        epochs = _fit_epochs(card, kept.epochs, epoch, cost.probe, most_seconds)
+        epochs = _fit_epochs(card, kept.epochs, epoch, cost.start, most_seconds)
         if epochs < kept.epochs:
             asked, kept = kept.epochs, replace(kept, epochs=epochs)
             reasons.append(f"to end within {show_time(most_seconds)}: {epochs} epochs, not {asked}")
@@ -123,7 +123,7 @@ def plan_pretraining(
         schedule=kept,
         memory=held + cost.memory,
         epoch=epoch,
-        seconds=kept.epochs * epoch + cost.probe,
+        seconds=cost.start + kept.epochs * epoch,
         disk=files + cost.checkpoint + cost.resume,
         reasons=tuple(reasons),
     )
@@ -141,16 +141,16 @@ def _refuse_memory(card: MethodCard, most: float | None, held: int, cost: Cost |
     )
 
 
-def _fit_epochs(card: MethodCard, asked: int, epoch: float, probe: float, most: float) -> int:
-    """As many of the epochs as end in time, the look at the features before them included.
+def _fit_epochs(card: MethodCard, asked: int, epoch: float, start: float, most: float) -> int:
+    """As many of the epochs as end in time.
 
     Raises:
         OptionError: Even the fewest that are worth training take longer.
     """
     fewest = min(FEWEST_EPOCHS, asked)
-    epochs = min(asked, int((RESERVE * most - probe) / epoch))
+    epochs = min(asked, int((RESERVE * most - start) / epoch))
     if epochs < fewest:
-        least = show_time(round_up((fewest * epoch + probe) / RESERVE))
+        least = show_time(round_up((start + fewest * epoch) / RESERVE))
         raise OptionError(
             f"--time {show_time(most)} is too little for {card.title}: {fewest} epochs, the fewest "
             f"worth training, take longer. Give {least} or more, or a smaller --size."

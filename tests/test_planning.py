@@ -134,7 +134,9 @@ def priced(monkeypatch: pytest.MonkeyPatch) -> list[Schedule]:
     def price(*_: object, most: float | None, schedule: Schedule, **job: object) -> Cost | None:
         asked.append(schedule)
         memory = schedule.batch // schedule.parts * (8 if schedule.recompute else 10)
-        return None if most is not None and memory > 2 * most else Cost(memory, 2.0, 1.0, 2.0, 30, 90)
+        return (
+            None if most is not None and memory > 2 * most else Cost(memory, 2.0, 1.0, 2.0, 30, 90)
+        )
 
     monkeypatch.setattr(planning, "measure_cost", price)
     monkeypatch.setattr(planning, "own_memory", lambda: 1000)
@@ -253,7 +255,9 @@ def test_a_dry_run_trains_nothing_and_is_taken_up(cohort, tmp_path, monkeypatch)
 def test_the_command_line_says_what_it_costs(
     cohort, tmp_path, monkeypatch, capsys, words, code, said
 ):
-    monkeypatch.setattr(planning, "measure_cost", lambda *_, **job: Cost(10**6, 1.0, 1.0, 1.0, 1, 1))
+    monkeypatch.setattr(
+        planning, "measure_cost", lambda *_, **job: Cost(10**6, 1.0, 1.0, 1.0, 1, 1)
+    )
     fixed = ["pretrain", str(cohort), "--method", "mae", "--modality", "ultrasound"]
     monkeypatch.setattr(sys, "argv", ["tassl", *fixed, "--out", str(tmp_path / "run"), *words])
     with pytest.raises(SystemExit) as stop:

@@ -28,11 +28,11 @@ from torch import Tensor
 from tassl.data.tensors import Tensors
 from tassl.errors import TasslError
 from tassl.pretraining.learner import Learner
-from tassl.pretraining.running import build_learner, train
+from tassl.pretraining.running import build_learner, picture_examples, train
 from tassl.pretraining.saving import ran_out_of_memory
 
 WARMUP, STEPS = 2, 6
-SECONDS_BETWEEN_LOOKS = 0.002
+SECONDS_BETWEEN_LOOKS = 0.01
 COMMAND = "from tassl.pretraining.measuring import main; main()"
 
 
@@ -112,6 +112,7 @@ def _measure(tensors: Tensors, rows: np.ndarray, most: float | None, job: dict[s
         few = np.resize(rows, (WARMUP + STEPS) * schedule.batch)
         plan = replace(schedule, epochs=1)
         train(Learner(learner.method, tensors, few, plan, learner.partners), None, watch)
+        picture_examples(learner)
     method = learner.method
     kept = [method.encoder] if method.decoder is None else [method.encoder, method.decoder]
     trained = [weight for weight in method.parameters() if weight.requires_grad]

@@ -88,7 +88,7 @@ def pretrain_method(
         del learner  # its activations, before the next one needs room
         schedule = _save_memory(schedule, card, recipe, reasons, on_note)
     write_history(folder, history)
-    _write_examples(folder, learner)
+    write_arrays(folder / EXAMPLES, picture_examples(learner))
     facts = asdict(schedule) | {
         "images": len(rows),
         "paired": len(learner.partners.choices) if learner.partners else 0,
@@ -228,11 +228,13 @@ def _plain_interrupts() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _write_examples(folder: Path, learner: Learner) -> None:
-    """Pictures of what the pretext asks, for the report."""
-    method, rows = learner.method, learner.rows[:PICTURED_IMAGES]
+def picture_examples(learner: Learner) -> dict[str, np.ndarray]:
+    """Images and pictures of what the pretext asks, by caption; few where memory is short."""
+    method, plan = learner.method, learner.schedule
+    most = PICTURED_IMAGES if plan.parts == 1 else max(1, plan.batch // plan.parts)
+    rows = learner.rows[: min(PICTURED_IMAGES, most)]
     images = learner.tensors.images(rows)
     batch = learner.batch_of(images, torch.from_numpy(rows), -1)
     shown = method.picture(method.views(batch))
     pictures = {name: picture.float().numpy() for name, picture in shown.items()}
-    write_arrays(folder / EXAMPLES, {"image": images.numpy()} | pictures)
+    return {"image": images.numpy()} | pictures

@@ -13,6 +13,7 @@ from benchmarks import (
     learning,
     lesions,
     memory,
+    planning,
     speed,
     startup,
     studies,
@@ -25,12 +26,22 @@ BENCHMARKS = {
     "coverage": coverage.measure,
     "memory": memory.measure,
     "advisor": advisor.measure,
+    "planning": planning.measure,
     "demo": studies.measure_demo,
     "breast": studies.measure_breast,
     "hippocampus": studies.measure_hippocampus,
 }
 TABLES = {"learning": learning.measure, "lesions": lesions.measure}
-WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "memory", "advisor", "demo")
+WITHOUT_DATA = (
+    "startup",
+    "speed",
+    "augmentation",
+    "coverage",
+    "memory",
+    "planning",
+    "advisor",
+    "demo",
+)
 
 
 def main(words: list[str]) -> int:

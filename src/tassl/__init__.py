@@ -14,6 +14,7 @@ _PLACES = {
     "advise": "tassl.advisor",
     "index": "tassl.data.layouts",
     "audit": "tassl.steps",
+    "plan": "tassl.steps",
     "pretrain": "tassl.steps",
     "adapt": "tassl.steps",
     "evaluate": "tassl.steps",

@@ -80,6 +80,8 @@ PRETRAINING: Offered = {
     "locality": (None, _offer(str, "Where the sign sits: global or local.")),
     "epochs": (None, _offer(int, "Passes of each pretraining.")),
     "batch": (None, _offer(int, "Images per pretraining step.")),
+    "memory": (None, _offer(str, "Most memory of each pretraining: 8GB.")),
+    "time": (None, _offer(str, "Most time of each pretraining: 30m, 2h.")),
     "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
     "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
 }
@@ -90,8 +92,8 @@ SITUATION: Offered = {
     "dims": (None, _offer(int, "2 or 3.")),
     "locality": PRETRAINING["locality"],
     "multi_image": (False, _flag("--multi-image", "Several images show the same thing.")),
-    "time": (None, _offer(str, "For pretraining, as in 2h.")),
-    "memory": (None, _offer(str, "For training, as in 8GB.")),
+    "time": PRETRAINING["time"],
+    "memory": PRETRAINING["memory"],
     "natural_weights": (False, _flag("--natural-weights", "Natural-image weights are at hand.")),
     "network": PRETRAINING["network"],
 }
@@ -227,12 +229,17 @@ def pretrain(
     modality: Modality,
     out: Out,
     task: Task = "classification",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it costs, from a few real steps.")
+    ] = False,
     **choices: Any,
 ) -> None:
     """Pretrain one method on the images outside the test split."""
+    from tassl.steps import plan
     from tassl.steps import pretrain as pretrain_data
 
-    pretrain_data(data, method=method, modality=modality, out=out, task=task, **choices)
+    step = plan if dry_run else pretrain_data
+    step(data, method=method, modality=modality, out=out, task=task, **choices)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from tassl.data.files import write_json
 from tassl.errors import OptionError
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
+from tassl.pretraining import Plan
 from tassl.report import write_audit, write_report
 from tassl.study import Outcome, Study, run_study
 from tassl.study.folder import claim_folder
@@ -24,6 +25,7 @@ from tassl.study.running import (
     choose_safe,
     label_subsets,
     make_bench,
+    plan_one,
     prepare_data,
     pretrain_one,
 )
@@ -162,6 +164,35 @@ def pretrain(
         checkpoint = pretrain_one(study, prepared, method, place, narrator)
     narrator.say(f"Checkpoint: {place}")
     return checkpoint
+
+
+def plan(
+    data: str | Path,
+    *,
+    method: str,
+    modality: str,
+    out: str | Path,
+    task: str = "classification",
+    quiet: bool = False,
+    **choices: Any,
+) -> Plan:
+    """Say what `pretrain` would do and cost, from a few real steps; nothing is trained.
+
+    Args:
+        data: File or folder of images; labels are not needed.
+        method: Key in `tassl.methods.METHODS`.
+        modality: Key in `tassl.modality.MODALITIES`.
+        out: New folder; gets the prepared images, which `pretrain` then takes up.
+        task: Task that the features are for: sets network and locality.
+        quiet: Say nothing.
+        **choices: As for `run`; `memory` and `time` are what the pretraining has to keep to.
+    """
+    study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
+    folder, narrator = Path(out), Narrator(quiet=quiet)
+    study.check()
+    claim_folder(folder, study.facts())
+    prepared = prepare_data(study, folder, narrator, Clock(folder))
+    return plan_one(study, prepared, method, narrator)
 
 
 def adapt(

@@ -24,6 +24,8 @@ class MethodCard(Card):
         steady_loss: Whether the loss means the same all along; not where a teacher or a memory
             sets the task.
         staged: Whether it divides the planned epochs among stages.
+        per_image: Whether the loss is a mean over images, each by itself, so that a batch may pass
+            in parts; not where images are compared or normalised across the batch.
     """
 
     paradigm: str = ""
@@ -35,6 +37,7 @@ class MethodCard(Card):
     strong_views: bool = False
     steady_loss: bool = True
     staged: bool = False
+    per_image: bool = False
 
 
 TOKENS_ONLY = "it predicts features of single patches, which a transformer alone keeps apart"
@@ -145,6 +148,7 @@ METHODS: dict[str, MethodCard] = {
         known_failures={"cnn": TOKENS_ONLY, "unet": TOKENS_ONLY},
         paradigm="predictive",
         keeps="meaning of regions rather than their texture",
+        per_image=True,
         batches=(128, 8),
         steady_loss=False,
     ),
@@ -156,6 +160,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="how anatomy stands; of no use where images have no upright",
         batches=(128, 8),
         pretext="rotation",
+        per_image=True,
     ),
     "jigsaw": MethodCard(
         "Jigsaw",
@@ -195,6 +200,7 @@ METHODS: dict[str, MethodCard] = {
         source="He et al., CVPR 2022, arXiv:2111.06377; Wald et al., CVPR 2025, arXiv:2410.23132",
         paradigm="generative",
         keeps="anatomy and local structure; trains a decoder too",
+        per_image=True,
     ),
     "context": MethodCard(
         "Context restoration",
@@ -202,6 +208,7 @@ METHODS: dict[str, MethodCard] = {
         source="Chen et al., Medical Image Analysis 2019, 10.1016/j.media.2019.101539",
         paradigm="generative",
         keeps="which structure belongs where; trains a decoder too",
+        per_image=True,
     ),
     "denoise": MethodCard(
         "Denoising and deblurring",
@@ -209,6 +216,7 @@ METHODS: dict[str, MethodCard] = {
         source="Kang et al., 2024, arXiv:2306.08249",
         paradigm="generative",
         keeps="edges and texture beneath noise; trains a decoder too",
+        per_image=True,
     ),
     "genesis": MethodCard(
         "Models Genesis",
@@ -216,6 +224,7 @@ METHODS: dict[str, MethodCard] = {
         source="Zhou et al., Medical Image Analysis 2021, arXiv:2004.07882",
         paradigm="generative",
         keeps="appearance, texture and context; trains a decoder too",
+        per_image=True,
     ),
     "fusion": MethodCard(
         "Volume Fusion",

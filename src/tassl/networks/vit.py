@@ -113,7 +113,7 @@ class VisionTransformer(TokenEncoder):
 
     def _run(self, tokens: Tensor) -> Tensor:
         for block in self.blocks:
-            tokens = block(tokens)
+            tokens = self.pass_through(block, tokens)
         return self.norm(tokens)
 
 

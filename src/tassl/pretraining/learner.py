@@ -16,6 +16,7 @@ from tassl.data.tensors import Tensors
 from tassl.health import measure_features
 from tassl.methods.base import Batch, Method
 from tassl.optimisation import autocast
+from tassl.pretraining.parts import loss_in_parts
 from tassl.pretraining.positives import Partners
 from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
@@ -78,7 +79,12 @@ class Learner(lightning.LightningModule):
         self.method.progress = (self.current_epoch * self.steps_per_epoch + number) / steps
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             views = self.method.views(self.batch_of(images, rows, self.current_epoch, number))
-        return self.method.loss(views)
+        return loss_in_parts(self.method, views, self.schedule.parts)
+
+    def on_train_start(self) -> None:
+        """After a change of the batch size the steps behind count as steps of the new size."""
+        rates: Any = self.lr_schedulers()
+        rates.last_epoch = self.current_epoch * self.steps_per_epoch
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moving-average teachers follow."""
@@ -99,11 +105,9 @@ class Learner(lightning.LightningModule):
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Features (image, width), a batch at a time."""
+        size = max(1, self.schedule.batch // self.schedule.parts)
         with autocast():
-            parts = [
-                self.method.encoder(part.to(self.device))
-                for part in images.split(self.schedule.batch)
-            ]
+            parts = [self.method.encoder(part.to(self.device)) for part in images.split(size)]
         return torch.cat(parts)
 
     def probe(self) -> tuple[float, float]:

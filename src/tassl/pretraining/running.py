@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from tassl.optimisation import hold_memory, precision
 from tassl.pretraining.history import RESUME, History, find_state, write_history
 from tassl.pretraining.learner import Learner
 from tassl.pretraining.positives import Partners
+from tassl.pretraining.saving import explain_savings, list_savings, ran_out_of_memory
 from tassl.pretraining.schedule import Schedule, fall_back
 from tassl.registry import look_up
 from tassl.transforms.augment import Augment, patch_of
@@ -54,11 +56,14 @@ def pretrain_method(
     folder: Path,
     options: Mapping[str, Any] | None = None,
     on_epoch: Callable[[Epoch], None] = lambda line: None,
+    on_note: Callable[[str], None] = lambda note: None,
+    reasons: Sequence[str] = (),
 ) -> Checkpoint:
     """Pretrain one method and write its folder; resume or return at once where that is possible.
 
     A run with a constant course goes on where more epochs are asked for, and then equals one that
     was planned so long from the start.
+    Where memory runs out, training goes on from the epoch saved last with what needs less.
 
     Args:
         tensors: The images.
@@ -71,10 +76,12 @@ def pretrain_method(
         folder: Gets checkpoint, history.csv, health.json and examples.npz.
         options: Options of the method, over those that fit the modality and the images.
         on_epoch: Called after each epoch.
+        on_note: Told what was changed when memory ran out, and why.
+        reasons: Why the schedule is as it is, for the checkpoint.
 
     Raises:
-        OptionError: The batch is below what the method needs, there are too few images, or the
-            folder holds a run that cannot go on this way.
+        OptionError: The batch is below what the method needs, there are too few images or not
+            enough memory for any of them, or the folder holds a run that cannot go on this way.
     """
     card = look_up(METHODS, method, "method")
     if (folder / SIDECAR).exists():
@@ -82,41 +89,34 @@ def pretrain_method(
         if not _goes_on(done.recipe, schedule):
             return done
         _check_same(done.recipe, tensors, rows, method, schedule)
-    _check_fit(card, recipe)
-    if len(rows) < max(2, card.smallest_batch) or schedule.batch < card.smallest_batch:
-        other = fall_back(method, len(rows), schedule.batch)
-        raise OptionError(
-            f"{card.title} needs at least {max(2, card.smallest_batch)} images in a batch; "
-            f"{len(rows)} images at batch {schedule.batch} came. "
-            f"Give more images or use {'mae' if other == method else other!r}."
-        )
-    torch.manual_seed(schedule.seed)
-    encoder = build_encoder(recipe)
-    kind = card.load()
-    patch = patch_of(recipe.shape)
-    augment = Augment(views if card.strong_views else views.mild(), patch, tensors.normalisation)
-    fitting = kind.fitting(profile.masking, patch or recipe.shape)
-    partners = Partners(tensors.store.table, rows, profile.positives)
-    objective = kind(encoder, augment=augment, **{**fitting, **(options or {})})
-    learner = Learner(objective, tensors, rows, schedule, partners)
+    check_fit(card, recipe, len(rows), schedule)
     folder.mkdir(parents=True, exist_ok=True)
-    history = History(folder, on_epoch, schedule, card)
-    _train(learner, folder, history)
+    reasons = list(reasons)
+    while True:
+        learner = build_learner(
+            tensors, rows, method=method, recipe=recipe, profile=profile, views=views,
+            schedule=schedule, options=options,
+        )  # fmt: skip
+        history = History(folder, on_epoch, schedule, card)
+        if _train_within_memory(learner, folder, history):
+            break
+        del learner  # its activations, before the next one needs room
+        schedule = _save_memory(schedule, card, recipe, reasons, on_note)
     history.finish(learner)
     write_history(folder, history)
-    _write_examples(folder, learner)
+    write_arrays(folder / EXAMPLES, picture_examples(learner))
     facts = asdict(history.schedule) | {
         "stopped": history.stopped,
         "kept": history.health.kept,
         "images": len(rows),
-        "paired": len(partners.choices),
+        "paired": len(learner.partners.choices) if learner.partners else 0,
         "data": tensors.store.digest,
     }
     done = replace(
         recipe,
         method=method,
         method_options=learner.method.options,
-        training=facts | {"precision": precision()},
+        training=facts | {"precision": precision(), "reasons": reasons},
         decoder=learner.method.decoder is not None,
     )
     save_checkpoint(folder, learner.method.encoder, learner.method.decoder, done)
@@ -151,8 +151,74 @@ def _check_same(
         )
 
 
-def _check_fit(card: MethodCard, recipe: Recipe) -> None:
-    """Refuse a method that cannot work on this network or on images of these dimensions."""
+def build_learner(
+    tensors: Tensors,
+    rows: np.ndarray,
+    *,
+    method: str,
+    recipe: Recipe,
+    profile: ModalityProfile,
+    views: Augmentation,
+    schedule: Schedule,
+    options: Mapping[str, Any] | None = None,
+) -> Learner:
+    """What `pretrain_method` trains, with fresh weights from the schedule's seed."""
+    card = METHODS[method]
+    torch.manual_seed(schedule.seed)
+    encoder = build_encoder(recipe)
+    encoder.recompute = schedule.recompute
+    kind = card.load()
+    patch = patch_of(recipe.shape)
+    if schedule.window:
+        patch = tuple(min(schedule.window, size) for size in recipe.shape)
+    augment = Augment(views if card.strong_views else views.mild(), patch, tensors.normalisation)
+    fitting = kind.fitting(profile.masking, patch or recipe.shape)
+    partners = Partners(tensors.store.table, rows, profile.positives)
+    objective = kind(encoder, augment=augment, **{**fitting, **(options or {})})
+    return Learner(objective, tensors, rows, schedule, partners)
+
+
+def _train_within_memory(learner: Learner, folder: Path, history: History) -> bool:
+    """Train; whether memory sufficed."""
+    try:
+        train(learner, find_state(folder, learner.schedule), history)
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _save_memory(
+    schedule: Schedule,
+    card: MethodCard,
+    recipe: Recipe,
+    reasons: list[str],
+    on_note: Callable[[str], None],
+) -> Schedule:
+    """The next schedule that needs less memory, said aloud."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    savings = list_savings(schedule, card, recipe.shape)
+    if len(savings) == 1:
+        raise OptionError(
+            f"Memory ran out, though {card.title} was trained with all that saves it. Give a "
+            "smaller --size, or more memory."
+        )
+    for change in explain_savings(schedule, savings[1], card):
+        reasons.append(f"memory ran out: {change}")
+        on_note(f"{card.title}: {reasons[-1]}")
+    return savings[1]
+
+
+def check_fit(card: MethodCard, recipe: Recipe, images: int, schedule: Schedule) -> None:
+    """Refuse what cannot be trained.
+
+    Raises:
+        OptionError: The method does not work on this network, on images of these dimensions, on so
+            few of them or with so small a batch.
+    """
     if recipe.dims not in card.dims:
         raise OptionError(
             f"{card.title} works on {card.dims[0]}D images; these are {recipe.dims}D. "
@@ -164,12 +230,21 @@ def _check_fit(card: MethodCard, recipe: Recipe) -> None:
             f"{card.title} does not work on network {recipe.network!r}: {reason}. "
             f"Use --network {fit}."
         )
+    least = max(2, card.smallest_batch)
+    if images < least or schedule.batch < card.smallest_batch:
+        method = next(name for name, known in METHODS.items() if known is card)
+        other = fall_back(method, images, schedule.batch)
+        raise OptionError(
+            f"{card.title} needs at least {least} images in a batch; "
+            f"{images} images at batch {schedule.batch} came. "
+            f"Give more images or use {'mae' if other == method else other!r}."
+        )
 
 
-def _train(learner: Learner, folder: Path, history: History) -> None:
+def train(learner: Learner, state: Path | None, watch: lightning.Callback) -> None:
+    """Train to the end of the schedule, from a state that was saved if one is given."""
     hold_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    state = find_state(folder, learner.schedule)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         trainer = lightning.Trainer(
@@ -177,7 +252,7 @@ def _train(learner: Learner, folder: Path, history: History) -> None:
             precision=precision(),  # type: ignore[arg-type]
             devices=1,
             gradient_clip_val=1.0,
-            callbacks=[history],
+            callbacks=[watch],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -202,11 +277,13 @@ def _plain_interrupts() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _write_examples(folder: Path, learner: Learner) -> None:
-    """Pictures of what the pretext asks, for the report."""
-    method, rows = learner.method, learner.rows[:PICTURED_IMAGES]
+def picture_examples(learner: Learner) -> dict[str, np.ndarray]:
+    """Images and pictures of what the pretext asks, by caption; few where memory is short."""
+    method, plan = learner.method, learner.schedule
+    most = PICTURED_IMAGES if plan.parts == 1 else max(1, plan.batch // plan.parts)
+    rows = learner.rows[: min(PICTURED_IMAGES, most)]
     images = learner.tensors.images(rows)
     batch = learner.batch_of(images, torch.from_numpy(rows), -1)
     shown = method.picture(method.views(batch))
     pictures = {name: picture.float().numpy() for name, picture in shown.items()}
-    write_arrays(folder / EXAMPLES, {"image": images.numpy()} | pictures)
+    return {"image": images.numpy()} | pictures

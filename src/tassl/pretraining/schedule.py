@@ -29,6 +29,9 @@ class Schedule:
             again with more epochs.
         cooldown: Share of the epochs in which a constant course cools down.
         early_stop: Whether a constant course cools down early where it has come to a plateau.
+        parts: Parts in which a batch passes the network; their gradients are summed.
+        recompute: Whether the encoder's activations are computed anew for the gradient.
+        window: Most pixels along a side of a view; 0 leaves it to the size of the images.
 
     Raises:
         OptionError: The course is unknown, or stops early without a cool-down.
@@ -47,6 +50,9 @@ class Schedule:
     course: str = "cosine"
     cooldown: float = 0.2
     early_stop: bool = False
+    parts: int = 1
+    recompute: bool = False
+    window: int = 0
 
     def __post_init__(self) -> None:
         look_up(dict.fromkeys(COURSES), self.course, "course of the learning rate")

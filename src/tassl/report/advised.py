@@ -35,7 +35,7 @@ def _measure(run: Run) -> dict[str, float]:
     """Mean over budgets of each method's better arm."""
     if run.results is None:
         return {}
-    chosen = run.verdict.get("metric")
+    chosen = str(run.verdict.get("metric"))
     best: dict[str, dict[str, float]] = defaultdict(dict)
     for row in each_row(run.results):
         if row.metric == chosen and row.method and math.isfinite(row.mean):

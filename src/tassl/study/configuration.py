@@ -16,6 +16,7 @@ from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 from tassl.modality.base import LOCALITIES
 from tassl.networks import NETWORKS
+from tassl.pretraining.amounts import parse_memory, parse_time
 from tassl.registry import look_up
 
 
@@ -33,6 +34,9 @@ class Study:
         size: Most pixels along a side; 128 in 2D and 64 in 3D unless given.
         epochs: Passes of each pretraining; by the number of images unless given.
         batch: Images per pretraining step; by the number of images unless given.
+        memory: Most memory of each pretraining, as in "8GB"; the batch passes in parts, or less
+            that it needs less, where it must.
+        time: Most time of each pretraining, as in "2h"; fewer epochs where they must be.
         steps: Optimiser steps of each trained arm; the task's own unless given.
         seed: Of splits, initialisation, order, augmentation and resampling.
         ordinal: Classes are grades in the order of their numbers: quadratic kappa is scored too.
@@ -60,6 +64,8 @@ class Study:
     size: int | None = None
     epochs: int | None = None
     batch: int | None = None
+    memory: str | None = None
+    time: str | None = None
     steps: int | None = None
     seed: int = 0
     ordinal: bool = False
@@ -104,10 +110,18 @@ class Study:
             least = 8 if name == "size" else 1
             if value is not None and value < least:
                 raise OptionError(f"--{name} is {value}; wanted {least} or more.")
+        self.limits()
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():
             load_checkpoint(place)
+
+    def limits(self) -> dict[str, Any]:
+        """Bytes and seconds that each pretraining may take, None where there is no limit."""
+        return {
+            "most_memory": None if self.memory is None else parse_memory(self.memory),
+            "most_seconds": None if self.time is None else parse_time(self.time),
+        }
 
     @property
     def chosen_locality(self) -> str:

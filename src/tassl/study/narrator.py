@@ -30,6 +30,7 @@ class Narrator:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:

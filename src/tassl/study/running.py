@@ -27,7 +27,16 @@ from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.modality.base import Augmentation
-from tassl.pretraining import Schedule, default_schedule, fall_back, pretrain_method
+from tassl.pretraining import (
+    Plan,
+    Schedule,
+    default_schedule,
+    fall_back,
+    plan_pretraining,
+    pretrain_method,
+    read_plan,
+    write_plan,
+)
 from tassl.report import write_report
 from tassl.study.configuration import Study
 from tassl.study.folder import VERDICT, claim_folder
@@ -90,7 +99,9 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     for method in methods:
         checkpoints[method] = folder / "pretrain" / method
         with clock.timing(f"pretrain/{method}"):
-            pretrain_one(study, prepared, method, checkpoints[method], narrator)
+            pretrain_one(
+                study, prepared, method, checkpoints[method], narrator, measured=not narrator.quiet
+            )
     bench = make_bench(study, prepared, checkpoints)
     arms, subsets = list_arms(study.task, list(checkpoints)), label_subsets(study, prepared)
     write_json(folder / "subsets.json", _subset_facts(prepared, subsets))
@@ -202,14 +213,50 @@ def choose_safe(
     return list(dict.fromkeys(safe.values()))
 
 
-def pretrain_one(
-    study: Study, prepared: Prepared, method: str, place: Path, narrator: Narrator
-) -> Checkpoint:
-    """Pretrain one method on the images outside the test split."""
+def plan_one(study: Study, prepared: Prepared, method: str, narrator: Narrator) -> Plan:
+    """Measure what pretraining one method costs, fit it to the study's limits, and say so."""
+    narrator.say(f"Measuring a few steps of {METHODS[method].title}")
     rows = prepared.rows("train", "val")
-    schedule = _schedule(study, len(rows), prepared.store.dims, method)
+    plan = plan_pretraining(
+        prepared.tensors,
+        rows,
+        schedule=_schedule(study, len(rows), prepared.store.dims, method),
+        **_job(study, prepared, method),
+        **study.limits(),
+    )
+    for reason in plan.reasons:
+        narrator.warn(f"{method}, {reason}")
+    narrator.say(str(plan))
+    return plan
+
+
+def pretrain_one(
+    study: Study,
+    prepared: Prepared,
+    method: str,
+    place: Path,
+    narrator: Narrator,
+    *,
+    measured: bool = False,
+) -> Checkpoint:
+    """Pretrain one method on the images outside the test split.
+
+    Args:
+        study: The configuration.
+        prepared: Its data.
+        method: Key in `METHODS`.
+        place: Folder for the checkpoint.
+        narrator: Speaks.
+        measured: Say what it costs before it starts; so is what has a limit.
+    """
     if (place / "checkpoint.json").exists():
         return load_checkpoint(place)
+    rows, file = prepared.rows("train", "val"), place / "plan.json"
+    schedule, reasons = _schedule(study, len(rows), prepared.store.dims, method), ()
+    if measured or study.memory or study.time:
+        plan = read_plan(file) if file.exists() else plan_one(study, prepared, method, narrator)
+        write_plan(file, plan)
+        schedule, reasons = plan.schedule, plan.reasons
     title = f"Pretraining {METHODS[method].title} on {len(rows)} images"
     with narrator.stage(title, schedule.epochs) as tick:
 
@@ -219,13 +266,12 @@ def pretrain_one(
         checkpoint = pretrain_method(
             prepared.tensors,
             rows,
-            method=method,
-            recipe=prepared.recipe,
-            profile=prepared.profile,
-            views=_views(study, prepared),
             schedule=schedule,
             folder=place,
             on_epoch=show,
+            on_note=narrator.warn,
+            reasons=reasons,
+            **_job(study, prepared, method),
         )
     health = json.loads((place / "health.json").read_text())
     if not health["healthy"]:
@@ -325,6 +371,16 @@ def _version(package: str) -> str:
 def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
     plan = default_schedule(images, dims, study.seed, METHODS[method])
     return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or plan.batch)
+
+
+def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
+    """What planning and pretraining a method share."""
+    return {
+        "method": method,
+        "recipe": prepared.recipe,
+        "profile": prepared.profile,
+        "views": _views(study, prepared),
+    }
 
 
 def _views(study: Study, prepared: Prepared) -> Augmentation:

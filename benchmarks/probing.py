@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tassl.data.tensors import Tensors
-from tassl.evaluation.metrics import dice_of_masks
+from tassl.evaluation.segmentation import dice_of_masks
 from tassl.heads.probe import fit_probe
 from tassl.networks.base import Encoder
 from tassl.optimisation import autocast

@@ -146,14 +146,15 @@ class History(lightning.Callback):
             self.saved = time.monotonic()
 
 
-def find_state(folder: Path, schedule: Schedule) -> Path | None:
-    """The latest saved state that a run of this schedule passes through, or None."""
+def find_state(folder: Path, *schedules: Schedule) -> Path | None:
+    """The latest saved state that a run of one of these schedules passes through, or None."""
     found = []
     for file in (folder / STABLE, folder / RESUME):
         if file.exists():
             state = torch.load(file, weights_only=True, mmap=True)["callbacks"][History.__name__]
             epoch = state["lines"][-1]["epoch"]
-            if schedule.shares_start(Schedule(**state["asked"]), epoch):
+            asked = Schedule(**state["asked"])
+            if any(schedule.shares_start(asked, epoch) for schedule in schedules):
                 found.append((epoch, file))
     return max(found, default=(0, None))[1]
 

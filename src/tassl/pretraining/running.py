@@ -91,17 +91,18 @@ def pretrain_method(
         _check_same(done.recipe, tensors, rows, method, schedule)
     check_fit(card, recipe, len(rows), schedule)
     folder.mkdir(parents=True, exist_ok=True)
-    reasons = list(reasons)
+    reasons, tried = list(reasons), [schedule]
     while True:
         learner = build_learner(
             tensors, rows, method=method, recipe=recipe, profile=profile, views=views,
             schedule=schedule, options=options,
         )  # fmt: skip
         history = History(folder, on_epoch, schedule, card)
-        if _train_within_memory(learner, folder, history):
+        if _train_within_memory(learner, find_state(folder, *tried), history):
             break
         del learner  # its activations, before the next one needs room
         schedule = _save_memory(schedule, card, recipe, reasons, on_note)
+        tried.append(schedule)
     history.finish(learner)
     write_history(folder, history)
     write_arrays(folder / EXAMPLES, picture_examples(learner))
@@ -178,10 +179,10 @@ def build_learner(
     return Learner(objective, tensors, rows, schedule, partners)
 
 
-def _train_within_memory(learner: Learner, folder: Path, history: History) -> bool:
+def _train_within_memory(learner: Learner, state: Path | None, history: History) -> bool:
     """Train; whether memory sufficed."""
     try:
-        train(learner, find_state(folder, learner.schedule), history)
+        train(learner, state, history)
     except (MemoryError, RuntimeError) as error:
         if not ran_out_of_memory(error):
             raise

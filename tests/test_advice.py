@@ -28,7 +28,6 @@ from tassl.advisor.candidates import PUBLISHED, choose_options, find_veto
 from tassl.advisor.evidence import load
 from tassl.advisor.guidelines import GUIDELINES, WEIGHT
 from tassl.advisor.posterior import read_posterior
-from tassl.advisor.query import read_amount
 from tassl.advisor.telling import tell
 from tassl.cli import main
 from tassl.errors import OptionError
@@ -63,21 +62,6 @@ def test_a_bad_query_is_refused_in_one_line(choices: dict[str, Any], words: str)
     with pytest.raises(OptionError, match=words) as caught:
         ask(**choices)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "amount"),
-    [("2h", "time", 120), ("45min", "time", 45), ("90 s", "time", 1.5), ("8GB", "memory", 8),
-     ("512MB", "memory", 0.5), ("3", "time", 180), ("4", "memory", 4), (None, "time", None)],
-)  # fmt: skip
-def test_amounts_are_read(text: str | None, name: str, amount: float | None):
-    assert read_amount(text, name) == amount
-
-
-@pytest.mark.parametrize(("text", "name"), [("soon", "time"), ("8h", "memory"), ("1.2.3", "time")])
-def test_what_is_no_amount_is_refused(text: str, name: str):
-    with pytest.raises(OptionError, match=f"--{name} is '{text}'; wanted an amount"):
-        read_amount(text, name)
 
 
 def test_the_command_prints_advice_and_json(

@@ -16,6 +16,7 @@ import torch
 
 import tassl
 from small_store import make_recipe, make_tensors
+from tassl.amounts import parse_memory, parse_time, round_up, show_memory, show_time
 from tassl.checkpoint import Checkpoint
 from tassl.cli import main
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
@@ -38,7 +39,6 @@ from tassl.pretraining import (
     running,
     write_plan,
 )
-from tassl.pretraining.amounts import parse_memory, parse_time, round_up, show_memory, show_time
 from tassl.pretraining.measuring import Cost, measure_cost, own_memory
 from tassl.pretraining.saving import explain_savings, list_savings, ran_out_of_memory
 

@@ -288,12 +288,17 @@ def advise(
 ) -> None:
     """Say which pretraining to try first, or none, and what speaks for and against it."""
     from tassl.advisor import advise as weigh
-    from tassl.advisor.query import read_amount
     from tassl.advisor.telling import tell
+    from tassl.amounts import parse_memory, parse_time
 
-    minutes = read_amount(choices.pop("time"), "time")
-    memory = read_amount(choices.pop("memory"), "memory")
-    advice = weigh(modality, task, minutes=minutes, memory=memory, **choices)
+    time, memory = choices.pop("time"), choices.pop("memory")
+    advice = weigh(
+        modality,
+        task,
+        minutes=time and parse_time(time) / 60,
+        memory=memory and parse_memory(memory) / 1e9,
+        **choices,
+    )
     if as_json:
         import json
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from tassl.advisor.effects import Context, name_regime
@@ -17,7 +16,6 @@ TASKS = dict.fromkeys(
     (*HEADS, "classification", "segmentation", "detection", "regression", "reconstruction")
 )
 DENSE = ("segmentation", "detection", "reconstruction")
-UNITS = {"s": 1 / 60, "min": 1, "m": 1, "h": 60, "d": 1440, "mb": 1 / 1024, "gb": 1, "tb": 1024}
 
 
 @dataclass(frozen=True)
@@ -124,23 +122,3 @@ class Query:
         share = self.labels / self.images if self.images and self.labels else None
         regime = name_regime(share, self.labels) if self.labels else ""
         return Context(self.task, self.modality, f"{self.space}d", regime)
-
-
-def read_amount(text: str | None, name: str) -> float | None:
-    """Minutes of "2h" or "45min", gigabytes of "8GB"; a bare number counts as it is.
-
-    Raises:
-        OptionError: It is no such amount.
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*([\d.]+)\s*([a-z]*)\s*", text.lower())
-    units = ("gb", "mb", "tb") if name == "memory" else ("h", "min", "m", "s", "d")
-    try:
-        number, unit = float(found[1]), found[2] or units[0]  # type: ignore[index]
-        if unit not in units:
-            raise ValueError
-    except (TypeError, ValueError):
-        example = "8GB" if name == "memory" else "2h or 45min"
-        raise OptionError(f"--{name} is {text!r}; wanted an amount, as in {example}.") from None
-    return number * UNITS[unit]

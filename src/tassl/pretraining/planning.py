@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tassl.amounts import round_up, show_memory, show_time
 from tassl.checkpoint import Recipe
 from tassl.data.files import write_json
 from tassl.data.tensors import Tensors
 from tassl.errors import OptionError
 from tassl.methods import METHODS, MethodCard
-from tassl.pretraining.amounts import round_up, show_memory, show_time
 from tassl.pretraining.measuring import Cost, measure_cost, own_memory, release_memory
 from tassl.pretraining.running import check_fit
 from tassl.pretraining.saving import explain_savings, list_savings

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tassl.amounts import parse_memory, parse_time
 from tassl.checkpoint import load_checkpoint
 from tassl.data.fetching import strip_secrets
 from tassl.data.remote import is_remote
@@ -16,7 +17,6 @@ from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 from tassl.modality.base import LOCALITIES
 from tassl.networks import NETWORKS
-from tassl.pretraining.amounts import parse_memory, parse_time
 from tassl.registry import look_up
 
 

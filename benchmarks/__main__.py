@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import augmentation, coverage, memory, speed, startup, studies
+from benchmarks import augmentation, coverage, memory, peers, speed, startup, studies
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "augmentation": augmentation.measure,
     "coverage": coverage.measure,
     "memory": memory.measure,
+    "peers": peers.measure,
     "demo": studies.measure_demo,
     "breast": studies.measure_breast,
     "hippocampus": studies.measure_hippocampus,

@@ -33,13 +33,12 @@ class Figure:
         )
 
     def __str__(self) -> str:
-        shown = f"{self.value:10.3f}" if abs(self.value) >= 1e-3 else f"{self.value:10.1e}"
-        spread = "" if self.interval is None else " [{:.3f}, {:.3f}]".format(*self.interval)
+        shown = f"{self.value:10.1e}" if 0 < abs(self.value) < 1e-3 else f"{self.value:10.3f}"
+        if self.interval is not None:
+            shown += " [{:.2f}, {:.2f}]".format(*self.interval)
         bounds = {"limit": self.limit, "at least": self.least}
-        target = ", ".join(
-            f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None
-        )
-        missed = "" if self.met else ", MISSED"
-        return f"{self.name:<58} {shown}{spread} {self.unit}" + (
-            f"  ({target}{missed})" if target else ""
+        targets = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]
+        targets += [] if self.met else ["MISSED"]
+        return f"{self.name:<58} {shown} {self.unit}" + (
+            f"  ({', '.join(targets)})" if targets else ""
         )

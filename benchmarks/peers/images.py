@@ -19,6 +19,9 @@ NAMES = {2: "{:03d}.png", 3: "{:03d}.nii.gz"}
 
 def write_images(folder: Path, dims: int, side: int) -> Path:
     """Write grey ultrasound or MRI phantoms below `pictures` and their store into `store`."""
+    place = folder / f"{dims}d-{side}"
+    if place.exists():
+        return place
     spec = PhantomSpec(
         modality="ultrasound" if dims == 2 else "mri",
         dims=dims,
@@ -27,7 +30,6 @@ def write_images(folder: Path, dims: int, side: int) -> Path:
         images_per_subject=1,
     )
     images = draw_cohort(spec).images
-    place = folder / f"{dims}d-{side}"
     (place / "pictures" / "all").mkdir(parents=True)
     for k, image in enumerate(images):
         file = place / "pictures" / "all" / NAMES[dims].format(k)

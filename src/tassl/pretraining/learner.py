@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tassl.data.tensors import Tensors
 from tassl.health import measure_features
 from tassl.methods.base import Batch, Method
-from tassl.optimisation import autocast, cosine_share
+from tassl.optimisation import autocast, cosine_share, precision
 from tassl.pretraining.positives import Partners
 from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
@@ -49,13 +49,26 @@ class Learner(lightning.LightningModule):
         plan = self.schedule
         trained = [weight for weight in self.method.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(
-            trained, lr=plan.learning_rate, weight_decay=plan.weight_decay
+            trained,
+            lr=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            fused=precision() != "16-mixed",  # which scales gradients
         )
         total = self.steps_per_epoch * plan.epochs
         rate = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: cosine_share(step, total, plan.warmup)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm, which Lightning refuses to do for every fused optimiser."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def batch_of(self, images: torch.Tensor, rows: torch.Tensor, *counters: int) -> Batch:
         """A batch whose randomness hangs on the counters alone."""

@@ -31,9 +31,9 @@ def measure() -> Iterator[Figure]:
     if missing := [name for name in PEERS if find_spec(name) is None]:
         print(f"peers: {', '.join(missing)} not installed. See benchmarks/peers/__init__.py.")
         return
-    from benchmarks.peers import limit, losses, mae, restoration, simclr
+    from benchmarks.peers import limit, losses, mae, precision, restoration, simclr
 
     yield from losses.measure()
     with tempfile.TemporaryDirectory() as name:
-        for part in (simclr, mae, restoration, limit):
+        for part in (simclr, mae, restoration, limit, precision):
             yield from part.measure(Path(name))

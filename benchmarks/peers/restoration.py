@@ -48,7 +48,7 @@ def build_ours(place: Path) -> Callable[[], object]:
     """Models Genesis; a last layer of one weight per channel paints the image."""
     from tassl.methods.genesis import ModelsGenesis
 
-    encoder = ours.Borrowed(build_network(1), 3, 1, 1)
+    encoder = ours.Borrowed(build_network(1), 3, 1, 1, torch.channels_last_3d)
     augment = ours.view_drawer("mri", strong=False)
     return ours.train(place, BATCH, ModelsGenesis(encoder, augment=augment))
 

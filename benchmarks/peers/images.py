@@ -13,7 +13,7 @@ from tassl.data.phantom import PhantomSpec, draw_cohort
 from tassl.data.store import build_store, open_store
 from tassl.data.tensors import Tensors, measure_normalisation
 
-COUNT = {2: 256, 3: 16}
+COUNT = {2: 512, 3: 16}
 NAMES = {2: "{:03d}.png", 3: "{:03d}.nii.gz"}
 
 

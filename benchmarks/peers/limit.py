@@ -27,7 +27,7 @@ from tassl.optimisation import autocast
 from tassl.pretraining import Schedule, pretrain_method
 from tassl.transforms.draws import seeded
 
-CASES = (("simclr", "cnn", 2, 64), ("mae", "vit", 2, 32), ("simclr", "cnn", 3, 4))
+CASES = (("simclr", "cnn", 2, 64), ("mae", "vit", 2, 32), ("mae", "cnn", 3, 4))
 ROUNDS, SIDE, LEAST = 5, 64, 0.9
 
 

@@ -29,7 +29,9 @@ SUBJECTS, SIDE, BATCH, STEPS, SEEDS = 400, 32, 64, 50, 5
 
 def measure(folder: Path) -> Iterator[Figure]:
     """SimCLR on phantoms: half of the subjects are trained on, the others are told apart."""
-    cohort = draw_cohort(PhantomSpec(subjects=SUBJECTS, images_per_subject=1, size=SIDE))
+    cohort = draw_cohort(
+        PhantomSpec(subjects=SUBJECTS, images_per_subject=1, size=SIDE, local_signal=3.0)
+    )
     images = torch.from_numpy(cohort.images)[:, None] / 64 - 1
     runs = np.array(
         [
@@ -61,7 +63,7 @@ def _train(images: Tensor, labels: np.ndarray, seed: int, *, half: bool) -> tupl
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         features = encoder(images).float().numpy()
     probe = fit_probe(features[:train], labels[:train], np.arange(train), seed)

@@ -19,7 +19,8 @@ from tassl.pretraining.positives import Partners
 from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
 
-PROBED_IMAGES = {2: 256, 3: 48}
+PROBED_IMAGES = {2: (48, 256), 3: (16, 48)}  # fewest and most, by dimensions
+PROBED_SHARE = 8  # one image in so many, since every epoch is probed
 
 
 class Learner(lightning.LightningModule):
@@ -100,7 +101,8 @@ class Learner(lightning.LightningModule):
     @torch.no_grad()
     def probe(self) -> tuple[float, float]:
         """Spread and effective rank of the features of a fixed sample of images."""
-        count = PROBED_IMAGES[self.tensors.store.dims]
+        fewest, most = PROBED_IMAGES[self.tensors.store.dims]
+        count = min(most, max(fewest, len(self.rows) // PROBED_SHARE))
         rows = self.rows[:: max(1, len(self.rows) // count)][:count]
         size, parts = self.schedule.batch, []
         with autocast():

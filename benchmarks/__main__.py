@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import augmentation, coverage, memory, peers, speed, startup, studies
+from benchmarks import advisor, augmentation, coverage, memory, peers, speed, startup, studies
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -13,11 +13,12 @@ BENCHMARKS = {
     "coverage": coverage.measure,
     "memory": memory.measure,
     "peers": peers.measure,
+    "advisor": advisor.measure,
     "demo": studies.measure_demo,
     "breast": studies.measure_breast,
     "hippocampus": studies.measure_hippocampus,
 }
-WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "memory", "demo")
+WITHOUT_DATA = ("startup", "speed", "augmentation", "coverage", "memory", "advisor", "demo")
 
 
 def main(names: list[str]) -> int:

@@ -36,6 +36,7 @@ RANKS = {
     "study": 7,
     "steps": 8,
     "demo": 9,
+    "cli_evidence": 9,
     "cli": 10,
 }
 EXEMPT = {"__init__", "_version"}  # the root opens the public names lazily

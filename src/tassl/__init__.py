@@ -11,6 +11,7 @@ from typing import Any
 
 _PLACES = {
     "run": "tassl.steps",
+    "advise": "tassl.advisor",
     "index": "tassl.data.layouts",
     "audit": "tassl.steps",
     "pretrain": "tassl.steps",

@@ -35,6 +35,7 @@ class Study:
         batch: Images per pretraining step; by the number of images unless given.
         steps: Optimiser steps of each trained arm; the task's own unless given.
         seed: Of splits, initialisation, order, augmentation and resampling.
+        ordinal: Classes are grades in the order of their numbers: quadratic kappa is scored too.
         shuffle_labels: Negative control: labels of the training side are shuffled.
         layout: Layout of the data, where recognition guesses wrong.
         subject: Regular expression with one group that finds the subject in a file name.
@@ -61,6 +62,7 @@ class Study:
     batch: int | None = None
     steps: int | None = None
     seed: int = 0
+    ordinal: bool = False
     shuffle_labels: bool = False
     layout: str | None = None
     subject: str | None = None
@@ -92,6 +94,8 @@ class Study:
                     f"({rule.source}). Choose another, or permit it by name with --allow {method}."
                 )
         look_up(NETWORKS, self.chosen_network, "network")
+        if self.ordinal and HEADS[self.task].target != "label":
+            raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "draws": self.protocol.draws, "budgets": min(self.protocol.budgets, default=1),

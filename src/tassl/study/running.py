@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tassl.advisor import suggest
+from tassl.advisor import Advice, advise
 from tassl.checkpoint import Checkpoint, load_checkpoint
 from tassl.data.files import write_json, write_text
 from tassl.evaluation.splits import Subset, draw_subsets
@@ -26,12 +26,20 @@ from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
+from tassl.modality.base import Augmentation
 from tassl.pretraining import Schedule, default_schedule, pretrain_method
 from tassl.report import write_report
 from tassl.study.configuration import Study
 from tassl.study.folder import VERDICT, claim_folder
 from tassl.study.narrator import Narrator
-from tassl.study.preparation import Prepared, audit_facts, check_task, labelled_rows, prepare
+from tassl.study.preparation import (
+    Prepared,
+    audit_facts,
+    check_task,
+    labelled_rows,
+    measure_unit,
+    prepare,
+)
 from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
     Bench,
@@ -42,6 +50,7 @@ from tassl.trials import (
     run_trials,
 )
 
+TRIED = 2  # methods, unless the user names them
 RESULTS, FLOATS = "results.csv", "%.6f"
 PACKAGES = ("tassl", "torch", "monai", "pytorch-lightning", "numpy", "scikit-learn", "scipy")
 
@@ -75,7 +84,7 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
     check_task(prepared, study.task)
-    methods = choose_methods(study, folder, narrator)
+    methods = choose_methods(study, prepared, folder, narrator)
     checkpoints = {name: Path(place) for name, place in study.checkpoints.items()}
     for method in methods:
         checkpoints[method] = folder / "pretrain" / method
@@ -90,7 +99,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     ):
         run_trials(bench, arms, subsets, folder, tick)
     with clock.timing("statistics"):
-        results, verdict = judge_predictions(study, folder, arms, subsets)
+        unit = measure_unit(prepared, study.task)
+        results, verdict = judge_predictions(study, folder, arms, subsets, unit)
     write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
     report = write_report(folder)
     return Outcome(folder, results, verdict, report)
@@ -143,17 +153,37 @@ def prepare_data(
     return prepared
 
 
-def choose_methods(study: Study, folder: Path, narrator: Narrator) -> list[str]:
-    """The methods to pretrain: those given, or those that the advice names."""
-    ranking = suggest(study.task, study.modality)
-    write_json(folder / "advice.json", {"ranking": [asdict(item) for item in ranking]})
+def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Narrator) -> list[str]:
+    """The methods to pretrain: those given, or the best of the two paradigms advised first."""
+    advice = seek_advice(study, prepared)
+    write_json(folder / "advice.json", advice.facts())
     if study.checkpoints:
         return []
     if study.methods:
         return list(study.methods)
-    for item in ranking:
+    narrator.say(f"Advice before measuring: {advice.answer}; {advice.because[0]}")
+    chosen = advice.ranking[:TRIED]
+    for item in chosen:
         narrator.say(f"Trying {METHODS[item.method].title} ({item.paradigm}): {item.reason}")
-    return [item.method for item in ranking]
+    return [item.method for item in chosen]
+
+
+def seek_advice(study: Study, prepared: Prepared) -> Advice:
+    """What published evidence says of the study, with as many labels as its middle budget."""
+    labels = len(labelled_rows(prepared, study.task, "train"))
+    if budgets := sorted(study.protocol.budgets):
+        each = check_task(prepared, study.task) if study.task == "classification" else 1
+        labels = min(labels, budgets[len(budgets) // 2] * each)
+    return advise(
+        study.modality,
+        study.task,
+        labels=labels or None,
+        images=len(prepared.rows("train", "val")),
+        size=max(prepared.store.grid.shape),
+        dims=prepared.store.dims,
+        locality=study.chosen_locality,
+        network=study.chosen_network,
+    )
 
 
 def pretrain_one(
@@ -200,8 +230,12 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         load_checkpoint(place, dims=store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
-    dense = HEADS[study.task].load().dense
-    target = np.arange(len(store.table)) if dense else store.table.label.to_numpy(copy=True)
+    kind = HEADS[study.task].target
+    target = {
+        "label": store.table.label.to_numpy(copy=True),
+        "mask": np.arange(len(store.table)),
+        "value": store.table.value.to_numpy(np.float32, copy=True),
+    }[kind]
     if study.shuffle_labels:
         rows = labelled_rows(prepared, study.task, "train")
         target[rows] = np.random.default_rng((study.seed, 3)).permutation(target[rows])
@@ -213,8 +247,8 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         test=labelled_rows(prepared, study.task, "test"),
         val=labelled_rows(prepared, study.task, "val"),
         augment=Augment(
-            _views(study, prepared).mild(),
-            patch_of(store.grid.shape) if dense else None,
+            _labelled_views(study, prepared),
+            patch_of(store.grid.shape) if kind == "mask" else None,
             prepared.tensors.normalisation,
         ),
         recipe=prepared.recipe,
@@ -233,21 +267,23 @@ def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
         study.protocol.budgets,
         study.protocol.draws,
         study.seed,
-        stratified=study.task == "classification",
+        stratified=HEADS[study.task].target == "label",
+        even=HEADS[study.task].target == "value",
     )
 
 
 def judge_predictions(
-    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset]
+    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset], unit: str
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Score the predictions in a run folder; write results.csv; return it with the verdict."""
     card, predictions = HEADS[study.task], read_predictions(folder, arms, subsets)
-    scores = score_all(predictions, card.metrics, study.protocol, study.seed)
+    metrics = (*card.metrics, "kappa") if study.ordinal else card.metrics
+    scores = score_all(predictions, metrics, study.protocol, study.seed)
     findings = compare(scores, arms, card.metrics[0], study.protocol)
     results = tabulate(scores, arms, findings, card.metrics[0], study.protocol.confidence)
     write_text(folder / RESULTS, results.to_csv(index=False, float_format=FLOATS))
     subjects = next(iter(scores.values())).subjects
-    return results, conclude(findings, card.metrics[0], card.unit, subjects)
+    return results, conclude(findings, card.metrics[0], card.unit, subjects, unit)
 
 
 def describe_machine() -> dict[str, Any]:
@@ -275,8 +311,16 @@ def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
     return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or plan.batch)
 
 
-def _views(study: Study, prepared: Prepared) -> Any:
+def _views(study: Study, prepared: Prepared) -> Augmentation:
     return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)
+
+
+def _labelled_views(study: Study, prepared: Prepared) -> Augmentation:
+    """Mild views; where a number is learnt, such that nothing changes its size."""
+    views = _views(study, prepared).mild()
+    if HEADS[study.task].target == "value":
+        return replace(views, crop=1.0, elastic=0.0)
+    return views
 
 
 def _subset_facts(prepared: Prepared, subsets: list[Subset]) -> list[dict[str, Any]]:

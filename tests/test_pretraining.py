@@ -145,6 +145,20 @@ def test_training_changes_the_weights_and_the_seed_decides(tensors, tmp_path, me
         assert_same_weights(first, other)
 
 
+def test_gradients_are_clipped(tensors, tmp_path, monkeypatch):
+    plain, norms = SimCLR.loss, []
+
+    def record(method: SimCLR) -> None:
+        slopes = [weight.grad.flatten() for weight in method.parameters()]
+        norms.append(float(torch.cat(slopes).norm()))
+
+    monkeypatch.setattr(SimCLR, "loss", lambda method, views: 1e4 * plain(method, views))
+    monkeypatch.setattr(SimCLR, "after_step", record)
+    train(tensors, tmp_path, "simclr")
+    assert norms == pytest.approx([1.0] * len(norms), abs=1e-3)
+    assert norms
+
+
 def interrupt_after(epoch: int, error: type[BaseException]) -> Callable[[Epoch], None]:
     def stop(line: Epoch) -> None:
         if line.epoch > epoch:

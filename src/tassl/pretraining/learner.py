@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tassl.data.tensors import Tensors
 from tassl.health import measure_features
 from tassl.methods.base import Batch, Method
-from tassl.optimisation import autocast
+from tassl.optimisation import autocast, precision
 from tassl.pretraining.parts import loss_in_parts
 from tassl.pretraining.positives import Partners
 from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
 
-PROBED_IMAGES = {2: 256, 3: 48}
+PROBED_IMAGES = {2: (48, 256), 3: (16, 48)}  # fewest and most, by dimensions
+PROBED_SHARE = 8  # one image in so many, since every epoch is probed
 
 
 class Learner(lightning.LightningModule):
@@ -51,12 +52,25 @@ class Learner(lightning.LightningModule):
         plan = self.schedule
         trained = [weight for weight in self.method.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(
-            trained, lr=plan.learning_rate, weight_decay=plan.weight_decay
+            trained,
+            lr=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            fused=precision() != "16-mixed",  # which scales gradients
         )
         rate = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self.schedule.share(step, self.steps_per_epoch)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm, which Lightning refuses to do for every fused optimiser."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def batch_of(self, images: torch.Tensor, rows: torch.Tensor, *counters: int) -> Batch:
         """A batch whose randomness hangs on the counters alone."""
@@ -99,7 +113,8 @@ class Learner(lightning.LightningModule):
     @property
     def probed(self) -> torch.Tensor:
         """A fixed sample of the images."""
-        count = PROBED_IMAGES[self.tensors.store.dims]
+        fewest, most = PROBED_IMAGES[self.tensors.store.dims]
+        count = min(most, max(fewest, len(self.rows) // PROBED_SHARE))
         return self.tensors.images(self.rows[:: max(1, len(self.rows) // count)][:count])
 
     @torch.no_grad()

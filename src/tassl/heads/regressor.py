@@ -11,8 +11,6 @@ from tassl.networks.base import Encoder
 from tassl.networks.decoder import Decoder
 
 START = 1e-2  # first guesses are near the mean of the labels, so that few steps undo them
-    0.03  # first guesses are near the mean of the labels; from nearer still, volumes learn slowly
-)
 
 
 class Regressor(Head):

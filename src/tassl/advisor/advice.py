@@ -143,7 +143,11 @@ class Advice:
 
 
 def weigh(
-    query: Query, *, posterior: Posterior | None = None, evidence: Evidence | None = None
+    query: Query,
+    *,
+    posterior: Posterior | None = None,
+    evidence: Evidence | None = None,
+    neighbours: bool = True,
 ) -> Advice:
     """Rank pretraining strategies for a situation, and say whether to pretrain at all.
 
@@ -151,6 +155,7 @@ def weigh(
         query: The situation.
         posterior: What the evidence says; the one that is shipped unless given.
         evidence: The tables behind it; those that are shipped unless given.
+        neighbours: Look at neighbouring situations too, for what would change the advice.
     """
     posterior, evidence = posterior or read_posterior(), evidence or load()
     outlook = _look_ahead(query, posterior)
@@ -167,7 +172,9 @@ def weigh(
         vetoes=outlook.vetoes,
         rules=tuple((g.key, g.rule.text, g.rule.strength, g.rule.source) for g in rules),
         banned=tuple(query.profile.banned),
-        changes=tuple(_list_changes(query, answer, outlook, posterior, studies)),
+        changes=tuple(_list_changes(query, answer, outlook, posterior, studies))
+        if neighbours
+        else (),
         studies=studies,
     )
 
@@ -216,13 +223,15 @@ def _look_ahead(query: Query, posterior: Posterior) -> _Outlook:
     leaders, others = _rank(names, mean[: len(names)])
     chosen = [names.index(name) for name in leaders]
     reference = len(names) + int(mean[len(names) :].argmax())
-    draws = draw_scores(mean, settled, between, DRAWS)
+    told = [*chosen, reference]
+    at = np.ix_(told, told)
+    draws = draw_scores(mean[told], settled[at], between[at], DRAWS)
     return _Outlook(
         methods=tuple(leaders),
         others=others,
         vetoes=vetoes,
         baseline=arms[reference][0],
-        gains=draws[:, chosen] - draws[:, [reference]],
+        gains=draws[:, :-1] - draws[:, -1:],
         shifts=tuple(
             tuple(
                 (g, s) for g, s in zip(rules, shifts[place] - shifts[reference], strict=True) if s

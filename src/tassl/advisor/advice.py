@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tassl.advisor.candidates import PUBLISHED, Options, choose_options, find_veto
+from tassl.advisor.candidates import PASSES, PUBLISHED, Options, choose_options, find_veto
 from tassl.advisor.effects import NATURAL, SCRATCH
 from tassl.advisor.evidence import Evidence, load
 from tassl.advisor.guidelines import Guideline, list_guidelines, pool_is_small
@@ -18,6 +18,7 @@ from tassl.methods import METHODS, PARADIGMS
 
 DRAWS = 4000
 LEVEL = 0.05  # logits within which methods of a paradigm count as level: a standard error
+SMALL = 1.0  # points below which a lead does not count
 SURE = 0.8  # probability of a gain below which a pilot should come first
 FEWEST_STUDIES = 2
 SHOWN_STUDIES = 3
@@ -131,6 +132,15 @@ class Advice:
     banned: tuple[str, ...]
     changes: tuple[str, ...]
     studies: int
+
+    def pick(self, count: int) -> list[Strategy]:
+        """The first strategies to measure; of those that are level the cheapest come first."""
+        left, chosen = list(self.ranking), []
+        while left and len(chosen) < count:
+            level = [s for s in left if s.gain.mean > left[0].gain.mean - SMALL]
+            chosen.append(min(level, key=lambda s: PASSES[s.paradigm]))
+            left.remove(chosen[-1])
+        return chosen
 
     def facts(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -297,7 +307,7 @@ def _compare_paradigms(query: Query, outlook: _Outlook) -> Iterator[str]:
         lead = tell_gain(outlook.gains[:, 0], query.task).mean
         lead -= tell_gain(outlook.gains[:, 1], query.task).mean
         first, second = (METHODS[name].paradigm for name in outlook.methods[:2])
-        weight = "barely matters" if lead < 1 else "matters"
+        weight = "barely matters" if lead < SMALL else "matters"
         yield f"the paradigm {weight} here: {first} leads {second} by {lead:.1f} points"
 
 

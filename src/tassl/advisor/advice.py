@@ -19,6 +19,7 @@ from tassl.methods import METHODS, PARADIGMS
 DRAWS = 4000
 LEVEL = 0.05  # logits within which methods of a paradigm count as level: a standard error
 SMALL = 1.0  # points below which a lead does not count
+LEVEL_POINTS = 2.0  # within which the cheaper is tried first: studies differ by far more
 SURE = 0.8  # probability of a gain below which a pilot should come first
 FEWEST_STUDIES = 2
 SHOWN_STUDIES = 3
@@ -137,7 +138,7 @@ class Advice:
         """The first strategies to measure; of those that are level the cheapest come first."""
         left, chosen = list(self.ranking), []
         while left and len(chosen) < count:
-            level = [s for s in left if s.gain.mean > left[0].gain.mean - SMALL]
+            level = [s for s in left if s.gain.mean > left[0].gain.mean - LEVEL_POINTS]
             chosen.append(min(level, key=lambda s: PASSES[s.paradigm]))
             left.remove(chosen[-1])
         return chosen

@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tassl.advisor.candidates import PASSES, PUBLISHED, Options, choose_options, find_veto
+from tassl.advisor.candidates import (
+    PASSES,
+    PUBLISHED,
+    SLOW_ON_VOLUMES,
+    Options,
+    choose_options,
+    find_veto,
+)
 from tassl.advisor.effects import NATURAL, SCRATCH
 from tassl.advisor.evidence import Evidence, load
 from tassl.advisor.guidelines import Guideline, list_guidelines, pool_is_small
@@ -136,7 +143,8 @@ class Advice:
 
     def pick(self, count: int) -> list[Strategy]:
         """The first strategies to measure; of those that are level the cheapest come first."""
-        left, chosen = list(self.ranking), []
+        slow = SLOW_ON_VOLUMES if self.query.space == 3 else ()
+        left, chosen = [s for s in self.ranking if s.method not in slow], []
         while left and len(chosen) < count:
             level = [s for s in left if s.gain.mean > left[0].gain.mean - LEVEL_POINTS]
             chosen.append(min(level, key=lambda s: PASSES[s.paradigm]))

@@ -20,6 +20,7 @@ from tassl.report import write_audit, write_report
 from tassl.study import Outcome, Study, run_study
 from tassl.study.folder import claim_folder
 from tassl.study.narrator import Narrator
+from tassl.study.preparation import Prepared
 from tassl.study.running import (
     Clock,
     choose_safe,
@@ -92,9 +93,7 @@ def audit(
     """
     study = make_study(data, modality=modality, task=task, **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
-    study.check()
-    claim_folder(folder, study.facts())
-    found = prepare_data(study, folder, narrator, Clock(folder), notes=True).audit
+    found = _start(study, folder, narrator, notes=True)[0].audit
     page = write_audit(folder)
     kinds = [finding.severity for finding in found.findings]
     narrator.say(", ".join(f"{kind} {kinds.count(kind)}" for kind in SEVERITIES))
@@ -154,10 +153,7 @@ def pretrain(
     """
     study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
-    study.check()
-    claim_folder(folder, study.facts())
-    clock = Clock(folder)
-    prepared = prepare_data(study, folder, narrator, clock)
+    prepared, clock = _start(study, folder, narrator)
     (method,) = choose_safe(study, prepared, [method], narrator)
     place = folder / "pretrain" / method
     with clock.timing(f"pretrain/{method}"):
@@ -189,9 +185,7 @@ def plan(
     """
     study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
-    study.check()
-    claim_folder(folder, study.facts())
-    prepared = prepare_data(study, folder, narrator, Clock(folder))
+    prepared, _ = _start(study, folder, narrator)
     return plan_one(study, prepared, method, narrator)
 
 
@@ -226,9 +220,7 @@ def adapt(
         data, modality=modality, task=task, checkpoints=places, budgets=budgets, draws=1, **choices
     )
     folder, narrator = Path(out), Narrator(quiet=quiet)
-    study.check()
-    claim_folder(folder, study.facts())
-    prepared = prepare_data(study, folder, narrator, Clock(folder))
+    prepared, _ = _start(study, folder, narrator)
     bench = make_bench(study, prepared, {name: Path(place) for name, place in places.items()})
     arm = Arm("adapted", "checkpoint" if checkpoint else "", "frozen" if frozen else "finetune")
     scores = adapt_once(bench, arm, label_subsets(study, prepared)[0], folder)
@@ -264,3 +256,13 @@ def make_study(
         return Study(data=str(data), protocol=protocol, **given)
     except TypeError as error:
         raise OptionError(f"{error}. See tassl.study.Study for the choices.") from None
+
+
+def _start(
+    study: Study, folder: Path, narrator: Narrator, *, notes: bool = False
+) -> tuple[Prepared, Clock]:
+    """Check the study, claim its folder and prepare its data."""
+    study.check()
+    claim_folder(folder, study.facts())
+    clock = Clock(folder)
+    return prepare_data(study, folder, narrator, clock, notes=notes), clock

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tassl.advisor.query import DENSE, Query
 from tassl.methods import METHODS, MethodCard
+from tassl.methods.usual import usual_batch, usual_epochs
 from tassl.networks import NETWORKS
 
 # The name under which the evidence knows a method.
@@ -76,7 +77,7 @@ def choose_options(query: Query, method: str) -> Options:
     card, profile = METHODS[method], query.profile
     ranges = profile.augmentation(query.where)
     masked = profile.masking if method in MASKED else None
-    epochs = _epochs(query)
+    epochs = usual_epochs(query.images, query.space) if query.images else None
     batch = _batch(query, card)
     seen = (epochs or 0) * (query.images or 0) * PASSES[card.paradigm]
     return Options(
@@ -122,7 +123,7 @@ def _network(query: Query, card: MethodCard) -> str:
 def _batch(query: Query, card: MethodCard) -> int:
     most = card.batches[query.space - 2]
     if query.images is not None:
-        most = min(most, max(query.images // 4, min(query.images, card.smallest_batch)))
+        most = usual_batch(card, query.images, query.space)
     if query.memory is not None:
         most = min(most, int((query.memory - FIXED_MEMORY) / _image_memory(query)))
     return max(most, 0)
@@ -130,13 +131,6 @@ def _batch(query: Query, card: MethodCard) -> int:
 
 def _image_memory(query: Query) -> float:
     return query.longest**query.space * BYTES_PER_PIXEL[query.space] / 2**30
-
-
-def _epochs(query: Query) -> int | None:
-    if query.images is None:
-        return None
-    views, most = (80_000, 200) if query.space == 2 else (8_000, 40)
-    return min(most, max(10, round(views / query.images)))
 
 
 def _adaptation(query: Query, card: MethodCard) -> str:

@@ -87,7 +87,7 @@ def plan_pretraining(
             says the least that works.
     """
     card = look_up(METHODS, method, "method")
-    check_fit(card, recipe, len(rows), schedule)
+    check_fit(method, recipe, len(rows), schedule)
     release_memory()
     held = own_memory()
     room = None if most_memory is None else most_memory - held

@@ -89,7 +89,7 @@ def pretrain_method(
         if not _goes_on(done.recipe, schedule):
             return done
         _check_same(done.recipe, tensors, rows, method, schedule)
-    check_fit(card, recipe, len(rows), schedule)
+    check_fit(method, recipe, len(rows), schedule)
     folder.mkdir(parents=True, exist_ok=True)
     reasons, tried = list(reasons), [schedule]
     while True:
@@ -213,13 +213,14 @@ def _save_memory(
     return savings[1]
 
 
-def check_fit(card: MethodCard, recipe: Recipe, images: int, schedule: Schedule) -> None:
+def check_fit(method: str, recipe: Recipe, images: int, schedule: Schedule) -> None:
     """Refuse what cannot be trained.
 
     Raises:
         OptionError: The method does not work on this network, on images of these dimensions, on so
             few of them or with so small a batch.
     """
+    card = look_up(METHODS, method, "method")
     if recipe.dims not in card.dims:
         raise OptionError(
             f"{card.title} works on {card.dims[0]}D images; these are {recipe.dims}D. "
@@ -233,7 +234,6 @@ def check_fit(card: MethodCard, recipe: Recipe, images: int, schedule: Schedule)
         )
     least = max(2, card.smallest_batch)
     if images < least or schedule.batch < card.smallest_batch:
-        method = next(name for name, known in METHODS.items() if known is card)
         other = fall_back(method, images, schedule.batch)
         raise OptionError(
             f"{card.title} needs at least {least} images in a batch; "

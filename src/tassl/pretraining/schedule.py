@@ -7,6 +7,7 @@ from itertools import count
 
 from tassl.errors import OptionError
 from tassl.methods import METHODS, MethodCard
+from tassl.methods.usual import usual_batch, usual_epochs
 from tassl.optimisation import constant_share, cosine_share
 from tassl.registry import look_up
 
@@ -90,15 +91,8 @@ class Schedule:
 
 
 def default_schedule(images: int, dims: int, seed: int, card: MethodCard) -> Schedule:
-    """A schedule for a small machine: about 80,000 images in 2D, 8,000 volumes in 3D.
-
-    Small sets are seen up to 200 times in 2D and 40 times in 3D; large ones at least ten times.
-    """
-    views, most = (80_000, 200) if dims == 2 else (8_000, 40)
-    epochs = min(most, max(10, round(views / max(1, images))))
-    usual = card.batches[dims - 2]
-    batch = max(min(usual, images // 4), min(images, card.smallest_batch), 1)
-    return Schedule(epochs, batch, seed=seed)
+    """A schedule for a small machine: the usual epochs and batch."""
+    return Schedule(usual_epochs(images, dims), usual_batch(card, images, dims), seed=seed)
 
 
 def fall_back(method: str, images: int, batch: int | None = None) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 from tassl.advisor import Advice, Query, Strategy
 from tassl.advisor.advice import name_arm, weigh
 from tassl.advisor.evidence import Evidence, load
+from tassl.advisor.evidence.browsing import walk_cells
+from tassl.advisor.evidence.reading import Row
 from tassl.advisor.query import TASKS
 from tassl.advisor.telling import TRUST
 from tassl.data.files import write_text
@@ -120,28 +122,23 @@ def gather_facts() -> dict[str, Any]:
 
 def tell_cells(evidence: Evidence) -> dict[str, list[list[str]]]:
     """What the studies of each cell "modality|task|paradigm" say: study and sentence."""
-    cells: dict[str, dict[tuple[str, str], None]] = {}
-
-    def put(row: Any, paradigm: str, sentence: str) -> None:
-        if paradigm in PARADIGMS:
-            key = f"{row['modality']}|{row['task']}|{paradigm}"
-            cells.setdefault(key, {})[row["study_id"], sentence] = None
-
-    for row in evidence.findings:
-        put(row, row["paradigm"], row["finding"] or "")
-    arms: dict[str, set[str]] = {}
-    for row in evidence.results:
-        arms.setdefault(row["case_id"], set()).add(row["paradigm"])
-    for row in evidence.comparisons:
-        metric = row["metric_printed"] or row["metric"]
-        sentence = f"{row['dataset']}, {row['labels_printed'] or 'labels not said'}, {metric}: "
-        sentence += f"{row['winner']} best" if row["winner"] else "no winner named"
-        for paradigm in arms.get(row["case_id"], ()):
-            put(row, paradigm, sentence)
+    cells: dict[str, set[tuple[str, str]]] = {}
+    for cell, row in walk_cells(evidence):
+        if cell[-1] in PARADIGMS:
+            cells.setdefault("|".join(cell), set()).add((row["study_id"], _sentence(row)))
     return {key: sorted(map(list, told)) for key, told in cells.items()}
 
 
-def _title(row: Any) -> str:
+def _sentence(row: Row) -> str:
+    """What a finding or a comparison says."""
+    if "finding" in row:
+        return row["finding"] or ""
+    metric = row["metric_printed"] or row["metric"]
+    best = f"{row['winner']} best" if row["winner"] else "no winner named"
+    return f"{row['dataset']}, {row['labels_printed'] or 'labels not said'}, {metric}: {best}"
+
+
+def _title(row: Row) -> str:
     return ", ".join(str(part) for part in (row["first_author"], row["year"], row["title"]) if part)
 
 

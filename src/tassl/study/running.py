@@ -254,8 +254,9 @@ def pretrain_one(
     rows, file = prepared.rows("train", "val"), place / "plan.json"
     schedule, reasons = _schedule(study, len(rows), prepared.store.dims, method), ()
     if measured or study.memory or study.time:
-        plan = read_plan(file) if file.exists() else plan_one(study, prepared, method, narrator)
-        write_plan(file, plan)
+        if not file.exists():
+            write_plan(file, plan_one(study, prepared, method, narrator))
+        plan = read_plan(file)
         schedule, reasons = plan.schedule, plan.reasons
     title = f"Pretraining {METHODS[method].title} on {len(rows)} images"
     with narrator.stage(title, schedule.epochs) as tick:

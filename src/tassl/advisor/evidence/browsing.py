@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -55,9 +55,7 @@ class Filter:
 def select(evidence: Evidence, wanted: Filter) -> Evidence:
     """Keep findings and comparisons that fit, with their results, methods and studies."""
     years = {row["study_id"]: row["year"] for row in evidence.studies}
-    shown: dict[str, set[str]] = {}
-    for row in evidence.results:
-        shown.setdefault(row["case_id"], set()).add(row["paradigm"])
+    shown = _list_paradigms(evidence)
 
     def fits(row: Row, paradigms: set[str]) -> bool:
         year = years[row["study_id"]]
@@ -91,17 +89,20 @@ def select(evidence: Evidence, wanted: Filter) -> Evidence:
     )
 
 
+def walk_cells(evidence: Evidence) -> Iterator[tuple[tuple[str, str, str], Row]]:
+    """Each finding and comparison with its (modality, task, paradigm), once per paradigm."""
+    for row in evidence.findings:
+        yield (row["modality"], row["task"], row["paradigm"]), row
+    shown = _list_paradigms(evidence)
+    for row in evidence.comparisons:
+        for paradigm in shown.get(row["case_id"], ()):
+            yield (row["modality"], row["task"], paradigm), row
+
+
 def count_cells(evidence: Evidence) -> Counter[tuple[str, str, str]]:
     """Number of studies by (modality, task, paradigm), from findings and comparisons."""
-    cells = {
-        (row["modality"], row["task"], row["paradigm"], row["study_id"])
-        for row in evidence.findings
-    }
-    cases = {row["case_id"]: row for row in evidence.comparisons}
-    for row in evidence.results:
-        case = cases[row["case_id"]]
-        cells.add((case["modality"], case["task"], row["paradigm"], case["study_id"]))
-    return Counter((modality, task, paradigm) for modality, task, paradigm, _ in cells)
+    cells = {(cell, row["study_id"]) for cell, row in walk_cells(evidence)}
+    return Counter(cell for cell, _ in cells)
 
 
 def find_gaps(
@@ -110,3 +111,11 @@ def find_gaps(
     """Cells of modality, task and self-supervised paradigm that no study fills."""
     counts = count_cells(evidence)
     return [cell for cell in product(modalities, tasks, SSL) if not counts[cell]]
+
+
+def _list_paradigms(evidence: Evidence) -> dict[str, set[str]]:
+    """Paradigms that each comparison holds against each other."""
+    shown: dict[str, set[str]] = {}
+    for row in evidence.results:
+        shown.setdefault(row["case_id"], set()).add(row["paradigm"])
+    return shown

@@ -1,0 +1,19 @@
+"""How long and in what batches a method is usually trained on a small machine."""
+
+from __future__ import annotations
+
+from tassl.methods import MethodCard
+
+
+def usual_epochs(images: int, dims: int) -> int:
+    """Passes over the images: about 80,000 images in 2D, 8,000 volumes in 3D.
+
+    Small sets are seen up to 200 times in 2D and 40 times in 3D; large ones at least ten times.
+    """
+    views, most = (80_000, 200) if dims == 2 else (8_000, 40)
+    return min(most, max(10, round(views / max(1, images))))
+
+
+def usual_batch(card: MethodCard, images: int, dims: int) -> int:
+    """Images per step: the card's, fewer where there are few, yet no fewer than is safe."""
+    return max(min(card.batches[dims - 2], images // 4), min(images, card.smallest_batch), 1)

@@ -103,7 +103,7 @@ def move_places(places: Tensor, here: Tensor, there: Tensor) -> Tensor:
         there: The same of the second view.
     """
     on_image = places @ here[..., :-1].transpose(1, 2) + here[:, None, :, -1]
-    back = torch.linalg.inv(there[..., :-1].float()).transpose(1, 2)
+    back = torch.linalg.inv_ex(there[..., :-1].float()).inverse.transpose(1, 2)
     return (on_image - there[:, None, :, -1]) @ back
 
 
@@ -124,8 +124,9 @@ def contrast_places(first: Tensor, second: Tensor, inside: Tensor, temperature: 
         temperature: Divides the cosine similarities.
     """
     kept = inside.flatten()
-    one = F.normalize(first.flatten(0, 1)[kept], dim=1)
-    other = F.normalize(second.flatten(0, 1)[kept], dim=1)
-    similarity = one @ other.T / temperature
-    target = torch.arange(len(one), device=one.device)
-    return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
+    one, other = (F.normalize(places.flatten(0, 1), dim=1) for places in (first, second))
+    own = torch.eye(len(one), dtype=torch.bool, device=one.device)
+    similarity = (one @ other.T / temperature).masked_fill(~(kept | own), -torch.inf)
+    backward = (other @ one.T / temperature).masked_fill(~(kept | own), -torch.inf)
+    terms = -(similarity.log_softmax(1).diagonal() + backward.log_softmax(1).diagonal()) / 2
+    return (terms * kept).sum() / kept.sum().clamp_min(1)

@@ -13,7 +13,7 @@ from tassl.methods.parts import Teacher
 from tassl.networks.base import Encoder, TokenEncoder
 from tassl.networks.vit import TransformerBlock, sine_positions
 from tassl.transforms.augment import Augment
-from tassl.transforms.masks import draw_block_masks
+from tassl.transforms.masks import count_fewest, draw_block_masks
 
 
 class LatentPrediction(Method):
@@ -66,7 +66,7 @@ class LatentPrediction(Method):
         images = self.augment(batch.images, batch.rng)
         cells = self._cells(images)
         hidden = draw_block_masks(len(images), cells, self.block, self.ratio, batch.rng)
-        return images, even_out(hidden.flatten(1), batch.rng)
+        return images, even_out(hidden.flatten(1), self._fewest(cells), batch.rng)
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Distance over hidden patches."""
@@ -75,7 +75,7 @@ class LatentPrediction(Method):
             wanted = cast(Encoder, self.teacher.network).features(images)[-1].float().flatten(2)
         wanted = F.layer_norm(wanted.transpose(1, 2), wanted.shape[1:2])
         order = hidden.float().argsort(dim=1, stable=True)
-        seen = int((~hidden[0]).sum())
+        seen = order.shape[1] - self._fewest(self._cells(images))
         encoder = cast(TokenEncoder, self.encoder)
         tokens = self.narrow(encoder.visible(images, order[:, :seen]))
         empty = self.token.to(tokens.dtype).expand(len(images), order.shape[1] - seen, -1)
@@ -98,14 +98,16 @@ class LatentPrediction(Method):
         mask = mask[(..., *[slice(n) for n in images.shape[2:]])] > 0.5
         return {"input": images, "seen": images.masked_fill(mask, float(images.min()))}
 
+    def _fewest(self, cells: tuple[int, ...]) -> int:
+        return count_fewest(cells, self.block, self.ratio)
+
     def _cells(self, images: Tensor) -> tuple[int, ...]:
         patch = cast(TokenEncoder, self.encoder).patch
         return tuple(-(-size // patch) for size in images.shape[2:])
 
 
-def even_out(hidden: Tensor, rng: torch.Generator) -> Tensor:
-    """Show patches at random until every image hides as many as the one that hides fewest."""
-    fewest = int(hidden.sum(1).min())
+def even_out(hidden: Tensor, fewest: int, rng: torch.Generator) -> Tensor:
+    """Show patches at random until every image hides the same, `fewest` patches."""
     draws = torch.rand(hidden.shape, generator=rng, device=rng.device)
     ranks = (draws + hidden.float()).argsort(1, descending=True).argsort(1)
     return ranks < fewest

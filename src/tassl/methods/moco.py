@@ -72,10 +72,8 @@ class MoCo(Method):
         queries = self.predict(self.student(both)).chunk(2)
         keys = F.normalize(self.teacher(both).float(), dim=1).chunk(2)
         self._fresh = (torch.cat(keys), owners.repeat(2))
-        known = self.owners >= 0
-        memory, holders = self.keys[known], self.owners[known]
         return sum(
-            info_nce(query, key, owners, memory, holders, self.temperature) / 2
+            info_nce(query, key, owners, self.keys, self.owners, self.temperature) / 2
             for query, key in zip(queries, keys[::-1], strict=True)
         )  # type: ignore[return-value]
 
@@ -109,12 +107,13 @@ def info_nce(
         keys: (batch, width) unit vectors; the own key stands in the same row.
         owners: Subject of each row.
         memory: (key, width) unit vectors.
-        holders: Subject of each key of the memory.
+        holders: Subject of each key of the memory, negative where none is held yet.
         temperature: Divides the cosine similarities.
     """
     unit = F.normalize(queries.float(), dim=1)
     similarity = unit @ torch.cat([keys, memory]).T / temperature
-    same = owners[:, None] == torch.cat([owners, holders])[None, :]
+    others = torch.cat([owners, holders])
+    same = (owners[:, None] == others) | (others < 0)
     rows = torch.arange(len(unit), device=unit.device)
     same[rows, rows] = False
     return F.cross_entropy(similarity.masked_fill(same, -torch.inf), rows)

@@ -61,11 +61,11 @@ class PositionContrast(Method):
         room = images.shape[-1] - depth
         shape = (len(images), self.slabs)
         starts = torch.randint(room + 1, shape, generator=rng, device=rng.device)
-        slabs = [
-            torch.stack([image[..., k : k + depth] for k in own])
-            for image, own in zip(images, starts.tolist(), strict=True)
-        ]
-        return torch.stack(slabs), starts / max(1, room)
+        places = starts[..., None] + torch.arange(depth, device=rng.device)
+        index = places.view(*shape, *[1] * (images.dim() - 2), depth)
+        wide = images[:, None].expand(-1, self.slabs, *images.shape[1:])
+        slabs = wide.gather(-1, index.expand(*wide.shape[:-1], depth))
+        return slabs, starts / max(1, room)
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Contrast all slabs of the batch."""

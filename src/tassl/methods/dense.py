@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import gather
 from tassl.methods.simclr import nt_xent
 from tassl.networks.base import Encoder
 from tassl.networks.decoder import Decoder
@@ -82,10 +83,10 @@ class DenseContrast(Method):
         both = torch.cat([first, second])
         maps = self.encoder.features(both)
         dense = self.project_places(self.decoder(maps, both)).float()
-        one, other = sample_places(dense, torch.cat([here, there])).chunk(2)
-        local = contrast_places(one, other, inside, self.temperature)
+        one, other = gather(sample_places(dense, torch.cat([here, there])), views=2).chunk(2)
+        local = contrast_places(one, other, gather(inside), self.temperature)
         whole = self.project(maps[-1].flatten(2).mean(2))
-        total = nt_xent(whole, self.temperature, owners)
+        total = nt_xent(gather(whole, views=2), self.temperature, gather(owners))
         return self.overall * total + (1 - self.overall) * local
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import average
 from tassl.modality.base import Masking
 from tassl.networks.base import Encoder, TokenEncoder
 from tassl.networks.decoder import Decoder
@@ -124,7 +125,7 @@ class MaskedAutoencoder(Method):
 def masked_error(restored: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
     """Mean squared error over hidden pixels, (batch, channel, *space) each."""
     error = (restored.float() - images).square().mean(1, keepdim=True)
-    return (error * hidden).sum() / hidden.sum()
+    return (error * hidden).sum() / average(hidden.sum())
 
 
 class MapRestorer(nn.Module):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import gather
 from tassl.methods.parts import Teacher, build_mlp
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
@@ -69,8 +70,9 @@ class MoCo(Method):
         """Each view of the student finds the teacher's other view."""
         first, second, owners = views
         both = torch.cat([first, second])
-        queries = self.predict(self.student(both)).chunk(2)
-        keys = F.normalize(self.teacher(both).float(), dim=1).chunk(2)
+        queries = gather(self.predict(self.student(both)), views=2).chunk(2)
+        keys = F.normalize(gather(self.teacher(both), views=2).float(), dim=1).chunk(2)
+        owners = gather(owners)
         self._fresh = (torch.cat(keys), owners.repeat(2))
         return sum(
             info_nce(query, key, owners, self.keys, self.owners, self.temperature) / 2

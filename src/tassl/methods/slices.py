@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import gather
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
 
@@ -71,7 +72,8 @@ class PositionContrast(Method):
         """Contrast all slabs of the batch."""
         slabs, heights = views
         projections = self.project(self.encoder(slabs.flatten(0, 1)))
-        return contrast_positions(projections, heights.flatten(), self.threshold, self.temperature)
+        every, high = gather(projections), gather(heights.flatten())
+        return contrast_positions(every, high, self.threshold, self.temperature)
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:

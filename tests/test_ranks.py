@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ranks import train
+from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.methods import METHODS
 
 RANKS, SECONDS = 2, 120
@@ -46,3 +52,92 @@ def test_two_processes_train_what_one_does(trained, method):
     for name, value in alone.items():
         assert torch.equal(first[name], second[name]), f"the processes differ in {name}"
         torch.testing.assert_close(first[name], value, rtol=1e-7, atol=1e-9, msg=name)
+
+
+# Saves after every epoch, where the command line saves every ten seconds.
+COMMAND = """
+from tassl.cli import main
+from tassl.pretraining import history
+
+history.SECONDS_BETWEEN_SAVES = -1
+main()
+"""
+EPOCHS = 12
+OPTIONS = f"--method byol --modality ultrasound --size 24 --batch 16 --epochs {EPOCHS} --devices 2"
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A pretraining by two processes; the run's folder is to follow."""
+    folder = tmp_path_factory.mktemp("command")
+    cohort = draw_cohort(PhantomSpec(subjects=40, size=24, seed=3))
+    data = save_npz(cohort, folder / "cohort.npz")
+    script = folder / "command.py"
+    script.write_text(COMMAND)
+    return [sys.executable, str(script), "pretrain", str(data), *OPTIONS.split(), "--out"]
+
+
+def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*command, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(run: subprocess.Popen[str]) -> str:
+    """Wait for all processes of a run, which share its error stream."""
+    try:
+        return run.communicate(timeout=SECONDS)[1]
+    finally:
+        run.kill()
+
+
+@pytest.fixture(scope="module")
+def whole(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run = start(command, folder)
+    assert finish(run) == ""
+    assert run.returncode == 0
+    return folder
+
+
+def list_children(parent: int) -> list[int]:
+    found = Path(f"/proc/{parent}/task/{parent}/children")
+    return [int(child) for child in found.read_text().split()]
+
+
+@pytest.mark.slow
+def test_the_first_process_writes_all(whole):
+    assert sorted(file.name for file in (whole / "pretrain/byol").iterdir()) == [
+        "checkpoint.json", "checkpoint.safetensors", "examples.npz", "health.json", "history.csv",
+    ]  # fmt: skip
+    assert not list(whole.rglob("*.part"))
+    assert not (whole / "split.npy").exists()
+    history = pd.read_csv(whole / "pretrain/byol/history.csv")
+    assert history.epoch.tolist() == list(range(EPOCHS + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found under /proc")
+@pytest.mark.parametrize("victim", ["first", "second"])
+def test_a_run_ends_with_any_of_its_processes_and_is_resumed(command, whole, tmp_path, victim):
+    folder = tmp_path / "run"
+    point = folder / "pretrain/byol/resume.ckpt"
+    run, start_time = start(command, folder), time.monotonic()
+    while not point.exists() and run.poll() is None and time.monotonic() - start_time < SECONDS:
+        time.sleep(0.05)
+    (child,) = list_children(run.pid)
+    os.kill(run.pid if victim == "first" else child, signal.SIGKILL)
+    said = finish(run).splitlines()
+    assert run.returncode == (-signal.SIGKILL if victim == "first" else 2)
+    assert len(said) == 1, said
+    assert said[0].startswith("tassl: One of the 2 processes of this run ended"), said
+    assert not (folder / "pretrain/byol/checkpoint.json").exists()
+    again = start(command, folder)
+    assert finish(again) == ""
+    assert again.returncode == 0
+    first, second = (
+        load_file(place / "pretrain/byol/checkpoint.safetensors") for place in (whole, folder)
+    )
+    for name, weight in first.items():
+        assert torch.equal(weight, second[name]), name

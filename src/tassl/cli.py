@@ -46,6 +46,8 @@ Locality = Annotated[str | None, typer.Option(help="Where the sign sits: global 
 Size = Annotated[int | None, typer.Option(help="Most pixels along a side.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes of each pretraining.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images per pretraining step.")]
+Devices = Annotated[int, typer.Option(help="Devices that share each batch, one process each.")]
+Nodes = Annotated[int, typer.Option(help="Machines that do; start the command on each.")]
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps of each trained arm.")]
 Budgets = Annotated[str | None, typer.Option(help="Labelled subjects, as in 5,10,25.")]
 Draws = Annotated[int | None, typer.Option(help="Label subsets per budget.")]
@@ -244,6 +246,8 @@ def pretrain(
     size: Size = None,
     epochs: Epochs = None,
     batch: BatchSize = None,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     seed: Seed = 0,
     layout: Layout = None,
     subject: Subject = None,
@@ -269,6 +273,8 @@ def pretrain(
         size=size,
         epochs=epochs,
         batch=batch,
+        devices=devices,
+        nodes=nodes,
         seed=seed,
         layout=layout,
         subject=subject,

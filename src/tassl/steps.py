@@ -15,10 +15,12 @@ from tassl.data.files import write_json
 from tassl.errors import OptionError
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
+from tassl.pretraining import Ranks
 from tassl.report import write_audit, write_report
 from tassl.study import Outcome, Study, run_study
-from tassl.study.folder import claim_folder
+from tassl.study.folder import SPLIT, claim_folder
 from tassl.study.narrator import Narrator
+from tassl.study.preparation import join_prepared, share_split
 from tassl.study.running import (
     Clock,
     label_subsets,
@@ -152,12 +154,20 @@ def pretrain(
     study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
     study.check()
+    ranks, place = Ranks(study.devices, study.nodes), folder / "pretrain" / method
+    ranks.check()
+    if ranks.own:
+        prepared = join_prepared(study, folder)
+        return pretrain_one(study, prepared, method, place, Narrator(quiet=True))
     claim_folder(folder, study.facts())
+    (folder / SPLIT).unlink(missing_ok=True)
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
-    place = folder / "pretrain" / method
+    if ranks.count > 1:
+        share_split(folder, prepared)
     with clock.timing(f"pretrain/{method}"):
         checkpoint = pretrain_one(study, prepared, method, place, narrator)
+    (folder / SPLIT).unlink(missing_ok=True)
     narrator.say(f"Checkpoint: {place}")
     return checkpoint
 

@@ -9,6 +9,8 @@ On a single process every function here gives back what it is given.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed, nn
 
@@ -31,10 +33,8 @@ def gather(rows: Tensor, views: int = 1) -> Tensor:
     """
     if count_ranks() == 1:
         return rows
-    from torch.distributed.nn.functional import all_gather  # not in every build of torch
-
-    parts = [part.unflatten(0, (views, -1)) for part in all_gather(rows)]
-    return torch.cat(parts, 1).flatten(0, 1)
+    parts: Tensor = _Gather.apply(rows)  # type: ignore[assignment]
+    return parts.unflatten(1, (views, -1)).transpose(0, 1).flatten(0, 2)
 
 
 def average(value: Tensor) -> Tensor:
@@ -42,6 +42,23 @@ def average(value: Tensor) -> Tensor:
     if count_ranks() == 1:
         return value
     return gather(value.detach().float()[None]).mean(0)
+
+
+class _Gather(torch.autograd.Function):
+    """(row, ...) to (process, row, ...); torch's own deprecated it and has no lasting successor."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        rows = rows.contiguous()
+        parts = [torch.empty_like(rows) for _ in range(count_ranks())]
+        distributed.all_gather(parts, rows)
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(gradient)
+        return gradient[distributed.get_rank()]
 
 
 class BatchNorm(nn.BatchNorm1d):

@@ -15,6 +15,7 @@ import torch
 
 from tassl.data.files import write_atomically, write_json
 from tassl.health import Epoch, Health, judge
+from tassl.methods.gathering import average
 
 SECONDS_BETWEEN_SAVES = 10.0
 HISTORY, HEALTH, RESUME = "history.csv", "health.json", "resume.ckpt"
@@ -68,18 +69,28 @@ class History(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Add a line, judge it, save a point to resume from."""
-        loss = float(self.total) / pl_module.steps_per_epoch
+        loss = float(average(self.total)) / pl_module.steps_per_epoch
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         seconds = time.monotonic() - self.started
         spread, rank = pl_module.probe()
         line = Epoch(trainer.current_epoch + 1, loss, spread, rank, rate, seconds)
         self.lines.append(line)
-        self.on_epoch(line)
-        if not self.health.healthy:
+        if trainer.is_global_zero:
+            self.on_epoch(line)
+        due = time.monotonic() - self.saved > SECONDS_BETWEEN_SAVES
+        stop, due = trainer.strategy.broadcast((not self.health.healthy, due))
+        if stop:
             trainer.should_stop = True
-        elif time.monotonic() - self.saved > SECONDS_BETWEEN_SAVES:
-            write_atomically(self.folder / RESUME, trainer.save_checkpoint)
-            self.saved = time.monotonic()
+        elif due:
+            self._save(trainer)
+
+    def _save(self, trainer: Any) -> None:
+        """All processes take part; the first one writes."""
+        file, self.saved = self.folder / RESUME, time.monotonic()
+        if trainer.is_global_zero:
+            write_atomically(file, trainer.save_checkpoint)
+        else:
+            trainer.save_checkpoint(file)
 
 
 def write_history(folder: Path, history: History) -> None:

@@ -20,10 +20,13 @@ from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
 
 PROBED_IMAGES = {2: 256, 3: 48}
+Loaded = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]  # images, rows, partners
 
 
 class Learner(lightning.LightningModule):
     """Lets a `Method` be trained by Lightning."""
+
+    groups: torch.Tensor
 
     def __init__(
         self,
@@ -34,15 +37,17 @@ class Learner(lightning.LightningModule):
         partners: Partners | None = None,
     ) -> None:
         super().__init__()
-        self.partners = partners
+        self.partners = partners or None
         self.method, self.tensors, self.rows, self.schedule = method, tensors, rows, schedule
         self.steps_per_epoch = max(1, len(rows) // schedule.batch)
-        self.groups = torch.from_numpy(pd.factorize(tensors.store.table.subject)[0])
+        groups = torch.from_numpy(pd.factorize(tensors.store.table.subject)[0])
+        self.register_buffer("groups", groups, persistent=False)
 
     def train_dataloader(self) -> DataLoader:
-        """Batches in an order that depends on seed and epoch only."""
-        batches = _Batches(self.rows, self.schedule)
-        return DataLoader(_Rows(self.tensors), sampler=batches, batch_size=None)
+        """Each process's share of the batches, in an order that hangs on seed and epoch only."""
+        shares = _Shares(self.rows, self.schedule, self.global_rank, self.trainer.world_size)
+        pinned = self.device.type == "cuda"
+        return DataLoader(_Rows(self), sampler=shares, batch_size=None, pin_memory=pinned)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a warm-up and a cosine, step by step."""
@@ -57,27 +62,27 @@ class Learner(lightning.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
-    def batch_of(self, images: torch.Tensor, rows: torch.Tensor, *counters: int) -> Batch:
+    def load(self, rows: np.ndarray, *counters: int) -> Loaded:
+        """Images of these rows, and partners of theirs whose draw hangs on the counters alone."""
+        images, partners = self.tensors.images(rows), None
+        if self.partners:
+            rng = np.random.default_rng((self.schedule.seed, *[count + 1 for count in counters]))
+            partners = self.tensors.images(self.partners.draw(rows, rng))
+        return images, torch.from_numpy(rows), partners
+
+    def batch_of(self, loaded: Loaded, *counters: int) -> Batch:
         """A batch whose randomness hangs on the counters alone."""
+        images, rows, partners = loaded
         rng = seeded(self.schedule.seed, *counters, device=images.device)
-        groups = self.groups[rows.cpu()].to(images.device)
-        return Batch(images, rows, rng, groups, self._draw_partners(rows, counters, images.device))
+        return Batch(images, rows, rng, self.groups[rows], partners)
 
-    def _draw_partners(
-        self, rows: torch.Tensor, counters: tuple[int, ...], place: torch.device
-    ) -> torch.Tensor | None:
-        if not self.partners:
-            return None
-        rng = np.random.default_rng((self.schedule.seed, *[count + 1 for count in counters]))
-        return self.tensors.images(self.partners.draw(rows.cpu().numpy(), rng)).to(place)
-
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
+    def training_step(self, batch: Loaded, number: int) -> torch.Tensor:
         """Views in full precision, loss in the trainer's."""
-        images, rows = batch
         steps = self.steps_per_epoch * self.schedule.epochs
         self.method.progress = (self.current_epoch * self.steps_per_epoch + number) / steps
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            views = self.method.views(self.batch_of(images, rows, self.current_epoch, number))
+        counters = mark((self.current_epoch, number), self.global_rank)
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            views = self.method.views(self.batch_of(batch, *counters))
         return self.method.loss(views)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -97,29 +102,41 @@ class Learner(lightning.LightningModule):
         return measure_features(torch.cat(parts))
 
 
+def mark(counters: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """Counters of one process's random numbers; the first draws as a single process does."""
+    return (*counters, rank) if rank else counters
+
+
 class _Rows(Dataset):
-    """Whole batches by their row numbers."""
+    """Whole batches, by their row numbers and counters."""
 
-    def __init__(self, tensors: Tensors) -> None:
-        self.tensors = tensors
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
 
-    def __getitem__(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.tensors.images(rows), torch.from_numpy(rows)
+    def __getitem__(self, chosen: tuple[np.ndarray, tuple[int, ...]]) -> Loaded:
+        rows, counters = chosen
+        return self.learner.load(rows, *counters)
 
 
-class _Batches(Sampler):
-    """Row numbers of each batch, shuffled by seed and epoch; a last part batch is dropped."""
+class _Shares(Sampler):
+    """One process's rows of each batch, shuffled by seed and epoch, and the batch's counters.
 
-    def __init__(self, rows: np.ndarray, schedule: Schedule) -> None:
+    A last part batch is dropped, and what cannot be shared out evenly.
+    """
+
+    def __init__(self, rows: np.ndarray, schedule: Schedule, rank: int = 0, ranks: int = 1) -> None:
         self.rows, self.schedule, self.epoch = rows, schedule, 0
+        self.rank, self.share = rank, min(schedule.batch, len(rows)) // ranks
 
     def __len__(self) -> int:
         return max(1, len(self.rows) // self.schedule.batch)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[tuple[np.ndarray, tuple[int, ...]]]:
         order = np.random.default_rng((self.schedule.seed, self.epoch)).permutation(self.rows)
+        own = slice(self.rank * self.share, (self.rank + 1) * self.share)
         for k in range(len(self)):
-            yield np.sort(order[k * self.schedule.batch : (k + 1) * self.schedule.batch])
+            batch = np.sort(order[k * self.schedule.batch : (k + 1) * self.schedule.batch])
+            yield batch[own], mark((self.epoch, k), self.rank)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, also after a resume."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from tassl.optimisation import hold_memory, precision
 from tassl.pretraining.history import RESUME, History, write_history
 from tassl.pretraining.learner import Learner
 from tassl.pretraining.positives import Partners
+from tassl.pretraining.ranks import ALONE, Ranks, build_trainer, ending_together
 from tassl.pretraining.schedule import Schedule
 from tassl.registry import look_up
 from tassl.transforms.augment import Augment, patch_of
@@ -45,6 +45,7 @@ def pretrain_method(
     schedule: Schedule,
     folder: Path,
     on_epoch: Callable[[Epoch], None] = lambda line: None,
+    ranks: Ranks = ALONE,
 ) -> Checkpoint:
     """Pretrain one method and write its folder; resume or return at once where that is possible.
 
@@ -58,9 +59,12 @@ def pretrain_method(
         schedule: Epochs, batch, rates and seed.
         folder: Gets checkpoint, history.csv, health.json and examples.npz.
         on_epoch: Called after each epoch.
+        ranks: Processes that share every batch; each calls this function, the first one writes.
 
     Raises:
-        OptionError: The batch is below what the method needs, or there are too few images.
+        OptionError: The batch is below what the method needs, there are too few images, or the
+            processes cannot share a batch evenly.
+        LostProcess: Another process ended.
     """
     card = look_up(METHODS, method, "method")
     if (folder / "checkpoint.json").exists():
@@ -71,6 +75,11 @@ def pretrain_method(
             f"{card.title} needs at least {max(2, card.smallest_batch)} images in a batch; "
             f"{len(rows)} images at batch {schedule.batch} came. Give more images or use 'mae'."
         )
+    if schedule.batch % ranks.count or len(rows) < ranks.count:
+        raise OptionError(
+            f"--batch is {schedule.batch}, of {len(rows)} images; wanted a multiple of the "
+            f"{ranks.count} processes that share it. Change --batch or --devices."
+        )
     torch.manual_seed(schedule.seed)
     encoder = build_encoder(recipe)
     kind = card.load()
@@ -80,26 +89,36 @@ def pretrain_method(
     partners = Partners(tensors.store.table, rows, profile.positives)
     objective = kind(encoder, augment=augment, **options)
     learner = Learner(objective, tensors, rows, schedule, partners)
+    recipe = replace(recipe, method=method)
     folder.mkdir(parents=True, exist_ok=True)
     history = History(folder, on_epoch, schedule.epochs, card.steady_loss)
-    _train(learner, folder, history)
+    with ending_together(ranks):
+        trainer = _train(learner, folder, history, ranks)
+        if trainer.is_global_zero:
+            _write(folder, learner, history, recipe)
+        trainer.strategy.barrier()
+    return load_checkpoint(folder)
+
+
+def _write(folder: Path, learner: Learner, history: History, recipe: Recipe) -> None:
+    """Everything that the pretraining leaves; the checkpoint last."""
     write_history(folder, history)
     _write_examples(folder, learner)
-    facts = asdict(schedule) | {
-        "images": len(rows),
-        "paired": len(partners.choices),
-        "data": tensors.store.digest,
+    partners, trainer = learner.partners, learner.trainer
+    facts = asdict(learner.schedule) | {
+        "images": len(learner.rows),
+        "paired": len(partners.choices) if partners else 0,
+        "data": learner.tensors.store.digest,
+        "processes": trainer.world_size,
     }
     done = replace(
         recipe,
-        method=method,
         method_options=learner.method.options,
         training=facts | {"precision": precision()},
         decoder=learner.method.decoder is not None,
     )
     save_checkpoint(folder, learner.method.encoder, learner.method.decoder, done)
     (folder / RESUME).unlink(missing_ok=True)
-    return load_checkpoint(folder)
 
 
 def _check_fit(card: MethodCard, recipe: Recipe) -> None:
@@ -117,26 +136,22 @@ def _check_fit(card: MethodCard, recipe: Recipe) -> None:
         )
 
 
-def _train(learner: Learner, folder: Path, history: History) -> None:
+def _train(learner: Learner, folder: Path, history: History, ranks: Ranks) -> lightning.Trainer:
     hold_memory()
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     resume = folder / RESUME
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
-        trainer = lightning.Trainer(
+        trainer = build_trainer(
+            ranks,
+            learner.method,
             max_epochs=learner.schedule.epochs,
-            precision=precision(),  # type: ignore[arg-type]
-            devices=1,
             gradient_clip_val=1.0,
             callbacks=[history],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
         )
         with _plain_interrupts():
             trainer.fit(learner, ckpt_path=resume if resume.exists() else None)
     learner.cpu()
+    return trainer
 
 
 @contextmanager
@@ -156,8 +171,7 @@ def _plain_interrupts() -> Iterator[None]:
 def _write_examples(folder: Path, learner: Learner) -> None:
     """Pictures of what the pretext asks, for the report."""
     method, rows = learner.method, learner.rows[:PICTURED_IMAGES]
-    images = learner.tensors.images(rows)
-    batch = learner.batch_of(images, torch.from_numpy(rows), -1)
+    batch = learner.batch_of(learner.load(rows, -1), -1)
     shown = method.picture(method.views(batch))
     pictures = {name: picture.float().numpy() for name, picture in shown.items()}
-    write_arrays(folder / EXAMPLES, {"image": images.numpy()} | pictures)
+    write_arrays(folder / EXAMPLES, {"image": batch.images.numpy()} | pictures)

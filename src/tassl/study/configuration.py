@@ -34,6 +34,8 @@ class Study:
         epochs: Passes of each pretraining; by the number of images unless given.
         batch: Images per pretraining step; by the number of images unless given.
         steps: Optimiser steps of each trained arm; the task's own unless given.
+        devices: Devices of each machine that pretrain together; each is a process.
+        nodes: Machines that pretrain together.
         seed: Of splits, initialisation, order, augmentation and resampling.
         shuffle_labels: Negative control: labels of the training side are shuffled.
         layout: Layout of the data, where recognition guesses wrong.
@@ -60,6 +62,8 @@ class Study:
     epochs: int | None = None
     batch: int | None = None
     steps: int | None = None
+    devices: int = 1
+    nodes: int = 1
     seed: int = 0
     shuffle_labels: bool = False
     layout: str | None = None
@@ -94,6 +98,7 @@ class Study:
         look_up(NETWORKS, self.chosen_network, "network")
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
+            "devices": self.devices, "nodes": self.nodes,
             "draws": self.protocol.draws, "budgets": min(self.protocol.budgets, default=1),
         }  # fmt: skip
         for name, value in numbers.items():

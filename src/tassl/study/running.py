@@ -21,12 +21,13 @@ import pandas as pd
 from tassl.advisor import suggest
 from tassl.checkpoint import Checkpoint, load_checkpoint
 from tassl.data.files import write_json, write_text
+from tassl.errors import OptionError
 from tassl.evaluation.splits import Subset, draw_subsets
 from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
-from tassl.pretraining import Schedule, default_schedule, pretrain_method
+from tassl.pretraining import Ranks, Schedule, default_schedule, pretrain_method
 from tassl.report import write_report
 from tassl.study.configuration import Study
 from tassl.study.folder import VERDICT, claim_folder
@@ -70,6 +71,11 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
         TasslError: With one line that says what came, what was wanted and what to do.
     """
     study.check()
+    if study.devices * study.nodes > 1:
+        raise OptionError(
+            f"A run takes one process; {study.devices * study.nodes} came. Pretrain with 'tassl "
+            "pretrain --devices', then compare the checkpoint with 'tassl evaluate'."
+        )
     if claim_folder(folder, study.facts()):
         narrator.say(f"Going on with the unfinished run in {folder}")
     clock = Clock(folder)
@@ -161,7 +167,8 @@ def pretrain_one(
 ) -> Checkpoint:
     """Pretrain one method on the images outside the test split."""
     rows = prepared.rows("train", "val")
-    schedule = _schedule(study, len(rows), prepared.store.dims, method)
+    ranks = Ranks(study.devices, study.nodes)
+    schedule = _schedule(study, len(rows), prepared.store.dims, method, ranks)
     if (place / "checkpoint.json").exists():
         return load_checkpoint(place)
     title = f"Pretraining {METHODS[method].title} on {len(rows)} images"
@@ -180,6 +187,7 @@ def pretrain_one(
             schedule=schedule,
             folder=place,
             on_epoch=show,
+            ranks=ranks,
         )
     health = json.loads((place / "health.json").read_text())
     if not health["healthy"]:
@@ -270,9 +278,10 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
+def _schedule(study: Study, images: int, dims: int, method: str, ranks: Ranks) -> Schedule:
     plan = default_schedule(images, dims, study.seed, METHODS[method])
-    return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or plan.batch)
+    usual = plan.batch - plan.batch % ranks.count
+    return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or usual)
 
 
 def _views(study: Study, prepared: Prepared) -> Any:

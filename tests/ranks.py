@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 
 from small_store import OPTIONS, SPACES
@@ -19,10 +21,12 @@ from tassl.methods.base import Batch, Method
 from tassl.methods.gathering import average
 from tassl.modality.base import Augmentation, Masking
 from tassl.networks import NETWORKS
+from tassl.pretraining.ranks import collect_weights, shard_weights
 from tassl.transforms.augment import Augment
 from tassl.transforms.draws import seeded
 
 BATCH, STEPS = 8, 3
+SHARDED = ("simclr", "moco", "barlow", "dino", "mae", "mae-simclr")  # one of each kind
 VIEWS = Augmentation(crop=0.6, rotate_degrees=10, contrast=0.2, noise=0.1)
 
 
@@ -58,14 +62,17 @@ def double_precision() -> Iterator[None]:
 
 
 @double_precision()
-def train(name: str, rank: int = 0, ranks: int = 1) -> dict[str, Tensor]:
+def train(name: str, rank: int = 0, ranks: int = 1, strategy: str = "ddp") -> dict[str, Tensor]:
     """Losses of the whole batch and all weights and buffers, after a few steps on one's share."""
     method, dims = build(name)
     rows, images = torch.arange(BATCH), torch.randn(BATCH, 1, *SPACES[dims], generator=seeded(1))
     module: nn.Module = Step(method)
-    if ranks > 1:
+    plain = deepcopy(method)
+    if strategy == "fsdp":
+        shard_weights(method, init_device_mesh("cpu", (ranks,)))
+    elif ranks > 1:
         module = DistributedDataParallel(
-            module, broadcast_buffers=False, find_unused_parameters=name == "mae-simclr"
+            module, broadcast_buffers=False, find_unused_parameters=method.skips
         )
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], 0.05, 0.9)
     losses = []
@@ -78,7 +85,7 @@ def train(name: str, rank: int = 0, ranks: int = 1) -> dict[str, Tensor]:
         optimizer.step()
         method.after_step()
         losses.append(average(loss.detach()))
-    return {"losses": torch.stack(losses), **method.state_dict()}
+    return {"losses": torch.stack(losses), **collect_weights(method, plain).state_dict()}
 
 
 def share_of(view: Tensor, rank: int, ranks: int) -> Tensor:
@@ -95,4 +102,6 @@ if __name__ == "__main__":
     )
     for name in METHODS:
         torch.save(train(name, rank, ranks), folder / f"{name}-{rank}.pt")
+    for name in SHARDED:
+        torch.save(train(name, rank, ranks, "fsdp"), folder / f"{name}-fsdp-{rank}.pt")
     distributed.destroy_process_group()

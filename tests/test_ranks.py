@@ -9,14 +9,23 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from ranks import train
+import tassl
+from ranks import SHARDED, train
+from small_store import make_recipe, make_tensors
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
+from tassl.errors import InputError, OptionError
 from tassl.methods import METHODS
+from tassl.modality import MODALITIES
+from tassl.modality.base import Augmentation
+from tassl.pretraining import Ranks, Schedule, pretrain_method
+from tassl.study import Study
+from tassl.study.preparation import join_prepared
 
 RANKS, SECONDS = 2, 120
 SCRIPT = Path(__file__).with_name("ranks.py")
@@ -54,6 +63,15 @@ def test_two_processes_train_what_one_does(trained, method):
         torch.testing.assert_close(first[name], value, rtol=1e-7, atol=1e-9, msg=name)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", SHARDED)
+def test_two_processes_with_shares_of_the_weights_train_what_one_does(trained, method):
+    alone, found = train(method), torch.load(trained / f"{method}-fsdp-0.pt")
+    assert list(alone) == list(found)
+    for name, value in alone.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-7, atol=1e-9, msg=name)
+
+
 # Saves after every epoch, where the command line saves every ten seconds.
 COMMAND = """
 from tassl.cli import main
@@ -77,9 +95,12 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [sys.executable, str(script), "pretrain", str(data), *OPTIONS.split(), "--out"]
 
 
-def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+def start(command: list[str], folder: Path, strategy: str = "ddp") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*command, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*command, str(folder), "--strategy", strategy],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -119,12 +140,14 @@ def test_the_first_process_writes_all(whole):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found under /proc")
-@pytest.mark.parametrize("victim", ["first", "second"])
-def test_a_run_ends_with_any_of_its_processes_and_is_resumed(command, whole, tmp_path, victim):
+@pytest.mark.parametrize(("victim", "strategy"), [("first", "fsdp"), ("second", "ddp")])
+def test_a_run_ends_with_any_of_its_processes_and_is_resumed(
+    command, whole, tmp_path, victim, strategy
+):
     folder = tmp_path / "run"
     point = folder / "pretrain/byol/resume.ckpt"
-    run, start_time = start(command, folder), time.monotonic()
-    while not point.exists() and run.poll() is None and time.monotonic() - start_time < SECONDS:
+    run, begin = start(command, folder, strategy), time.monotonic()
+    while not point.exists() and run.poll() is None and time.monotonic() - begin < SECONDS:
         time.sleep(0.05)
     (child,) = list_children(run.pid)
     os.kill(run.pid if victim == "first" else child, signal.SIGKILL)
@@ -133,11 +156,57 @@ def test_a_run_ends_with_any_of_its_processes_and_is_resumed(command, whole, tmp
     assert len(said) == 1, said
     assert said[0].startswith("tassl: One of the 2 processes of this run ended"), said
     assert not (folder / "pretrain/byol/checkpoint.json").exists()
-    again = start(command, folder)
+    again = start(command, folder, strategy)
     assert finish(again) == ""
     assert again.returncode == 0
-    first, second = (
-        load_file(place / "pretrain/byol/checkpoint.safetensors") for place in (whole, folder)
-    )
-    for name, weight in first.items():
-        assert torch.equal(weight, second[name]), name
+    history = pd.read_csv(folder / "pretrain/byol/history.csv")
+    assert history.epoch.tolist() == list(range(EPOCHS + 1))
+    if strategy == "ddp":
+        first, second = (
+            load_file(place / "pretrain/byol/checkpoint.safetensors") for place in (whole, folder)
+        )
+        for name, weight in first.items():
+            assert torch.equal(weight, second[name]), name
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+    tensors = make_tensors(tmp_path)
+    with pytest.raises(OptionError, match="wanted a multiple of the 3 processes"):
+        pretrain_method(
+            tensors,
+            np.arange(20),
+            method="simclr",
+            recipe=make_recipe(tensors),
+            profile=MODALITIES["ultrasound"].load(),
+            views=Augmentation(),
+            schedule=Schedule(1, 8),
+            folder=tmp_path / "run",
+            ranks=Ranks(3),
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("choices", "problem"),
+    [
+        ({"strategy": "fdsp"}, "Did you mean 'fsdp'"),
+        ({"devices": 0}, "--devices is 0; wanted 1 or more"),
+        ({"nodes": -1}, "--nodes is -1; wanted 1 or more"),
+    ],
+)
+def test_impossible_processes_are_refused(tmp_path, choices, problem):
+    with pytest.raises(OptionError, match=problem):
+        tassl.pretrain(
+            "x.npz", method="mae", modality="ultrasound", out=tmp_path / "run", **choices
+        )
+
+
+def test_a_run_takes_one_process(tmp_path):
+    with pytest.raises(OptionError, match=r"A run takes one process; 2 came\. Pretrain with"):
+        tassl.run("x.npz", modality="ultrasound", task="classification", out=tmp_path, devices=2)
+
+
+def test_the_wait_for_prepared_data_has_an_end(tmp_path):
+    study = Study("x.npz", "ultrasound", "classification", devices=2)
+    with pytest.raises(InputError, match=r"No data were prepared in .* Start the first process"):
+        join_prepared(study, tmp_path, patience=0)

@@ -48,6 +48,7 @@ Epochs = Annotated[int | None, typer.Option(help="Passes of each pretraining.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images per pretraining step.")]
 Devices = Annotated[int, typer.Option(help="Devices that share each batch, one process each.")]
 Nodes = Annotated[int, typer.Option(help="Machines that do; start the command on each.")]
+Strategy = Annotated[str, typer.Option(help="ddp copies the weights, fsdp shares them out.")]
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps of each trained arm.")]
 Budgets = Annotated[str | None, typer.Option(help="Labelled subjects, as in 5,10,25.")]
 Draws = Annotated[int | None, typer.Option(help="Label subsets per budget.")]
@@ -248,6 +249,7 @@ def pretrain(
     batch: BatchSize = None,
     devices: Devices = 1,
     nodes: Nodes = 1,
+    strategy: Strategy = "ddp",
     seed: Seed = 0,
     layout: Layout = None,
     subject: Subject = None,
@@ -275,6 +277,7 @@ def pretrain(
         batch=batch,
         devices=devices,
         nodes=nodes,
+        strategy=strategy,
         seed=seed,
         layout=layout,
         subject=subject,

@@ -154,7 +154,7 @@ def pretrain(
     study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
     study.check()
-    ranks, place = Ranks(study.devices, study.nodes), folder / "pretrain" / method
+    ranks, place = Ranks(study.devices, study.nodes, study.strategy), folder / "pretrain" / method
     ranks.check()
     if ranks.own:
         prepared = join_prepared(study, folder)

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
 import torch
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tassl.data.tensors import Tensors
+from tassl.errors import InputError
 from tassl.health import measure_features
 from tassl.methods.base import Batch, Method
 from tassl.optimisation import autocast, cosine_share
 from tassl.pretraining.positives import Partners
+from tassl.pretraining.ranks import shard_weights, whole_weights
 from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
 
@@ -48,6 +51,24 @@ class Learner(lightning.LightningModule):
         shares = _Shares(self.rows, self.schedule, self.global_rank, self.trainer.world_size)
         pinned = self.device.type == "cuda"
         return DataLoader(_Rows(self), sampler=shares, batch_size=None, pin_memory=pinned)
+
+    def configure_model(self) -> None:
+        """Share the weights out, where the strategy asks for it; Lightning may call this twice."""
+        if self.device_mesh is not None and not isinstance(self.method, FSDPModule):
+            shard_weights(self.method, self.device_mesh["data_parallel"])
+
+    def on_fit_start(self) -> None:
+        """All processes hold the same images.
+
+        Raises:
+            InputError: This one holds others than the first, after a change while it waited.
+        """
+        digest = self.tensors.store.digest
+        if self.trainer.strategy.broadcast(digest) != digest:
+            raise InputError(
+                f"Process {self.global_rank} read other images than the first one, which prepared "
+                "them anew. Start the same command again."
+            )
 
     def configure_optimizers(self) -> Any:
         """AdamW with a warm-up and a cosine, step by step."""
@@ -95,7 +116,7 @@ class Learner(lightning.LightningModule):
         count = PROBED_IMAGES[self.tensors.store.dims]
         rows = self.rows[:: max(1, len(self.rows) // count)][:count]
         size, parts = self.schedule.batch, []
-        with autocast():
+        with autocast(), whole_weights(self.method):
             for k in range(0, len(rows), size):
                 images = self.tensors.images(rows[k : k + size]).to(self.device)
                 parts.append(self.method.encoder(images))

@@ -12,12 +12,16 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
 from torch import distributed
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
 from tassl.errors import LostProcess, OptionError
 from tassl.methods.base import Method
 from tassl.optimisation import precision
+from tassl.registry import look_up
 
 LOST = re.compile(r"gloo|nccl|connection|peer", re.IGNORECASE)
 
@@ -29,10 +33,13 @@ class Ranks:
     Args:
         devices: Devices on each machine: GPUs where there are any, else processes on the CPU.
         nodes: Machines.
+        strategy: Key in `STRATEGIES`: "ddp" keeps all weights on every device, "fsdp" a share of
+            them and of the optimiser's state.
     """
 
     devices: int = 1
     nodes: int = 1
+    strategy: str = "ddp"
 
     @property
     def count(self) -> int:
@@ -45,11 +52,14 @@ class Ranks:
         return build_trainer(self).global_rank if self.count > 1 else 0
 
     def check(self) -> None:
-        """Refuse more devices than this machine has.
+        """Refuse more devices than there are, and a strategy that does not work on them.
 
         Raises:
-            OptionError: There are fewer GPUs.
+            OptionError: There are fewer GPUs, or the strategy is unknown or not for them.
         """
+        look_up(STRATEGIES, self.strategy, "strategy")
+        if self.strategy == "fsdp" and precision() == "16-mixed":
+            raise OptionError("fsdp needs GPUs that compute bf16; these do not. Use ddp.")
         if torch.cuda.is_available() and self.devices > (here := torch.cuda.device_count()):
             raise OptionError(f"--devices is {self.devices}; this machine has {here}. Lower it.")
 
@@ -57,15 +67,65 @@ class Ranks:
 ALONE = Ranks()
 
 
+def _replicate(ranks: Ranks, method: Method | None) -> DDPStrategy:
+    # Buffers are equal by construction: whatever fills them is gathered first.
+    skips = method is not None and method.skips
+    return DDPStrategy(find_unused_parameters=skips, broadcast_buffers=False)
+
+
+def _shard(ranks: Ranks, method: Method | None) -> ModelParallelStrategy:
+    return ModelParallelStrategy(ranks.count, 1, save_distributed_checkpoint=False)
+
+
+STRATEGIES = {"ddp": _replicate, "fsdp": _shard}
+
+
+def shard_weights(method: Method, mesh: DeviceMesh) -> None:
+    """Leave each process a share of the weights; steps gather them while they compute.
+
+    Source:
+        Zhao et al., VLDB 2023, arXiv:2304.11277, in torch's second form.
+    """
+    fully_shard(method, mesh=mesh)
+    for step in ("views", "loss"):
+        register_fsdp_forward_method(method, step)
+
+
+@contextmanager
+def whole_weights(method: Method) -> Iterator[None]:
+    """All weights on every process for a while; all processes take part."""
+    if not isinstance(method, FSDPModule):
+        yield
+        return
+    method.unshard()
+    try:
+        yield
+    finally:
+        method.reshard()
+
+
+def collect_weights(method: Method, plain: Method) -> Method:
+    """The method with all its weights in the first process; all processes take part.
+
+    Args:
+        method: As it was trained.
+        plain: The same before its weights were shared out; is filled where that was done.
+    """
+    if not isinstance(method, FSDPModule):
+        return method
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    if weights := get_model_state_dict(method, options=options):
+        plain.load_state_dict(weights)
+    plain.progress = method.progress
+    return plain
+
+
 def build_trainer(ranks: Ranks, method: Method | None = None, **options: Any) -> lightning.Trainer:
     """Lightning's engine for these processes, silent; it starts them when it begins to fit."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    strategy: Any = "auto"
-    if ranks.count > 1:
-        # Buffers are equal by construction: whatever fills them is gathered first.
-        skips = method is not None and method.skips
-        strategy = DDPStrategy(find_unused_parameters=skips, broadcast_buffers=False)
+    alone = ranks.count == 1
+    strategy: Any = "auto" if alone else STRATEGIES[ranks.strategy](ranks, method)
     return lightning.Trainer(
         devices=ranks.devices,
         num_nodes=ranks.nodes,

@@ -6,6 +6,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tassl.optimisation import hold_memory, precision
 from tassl.pretraining.history import RESUME, History, write_history
 from tassl.pretraining.learner import Learner
 from tassl.pretraining.positives import Partners
-from tassl.pretraining.ranks import ALONE, Ranks, build_trainer, ending_together
+from tassl.pretraining.ranks import ALONE, Ranks, build_trainer, collect_weights, ending_together
 from tassl.pretraining.schedule import Schedule
 from tassl.registry import look_up
 from tassl.transforms.augment import Augment, patch_of
@@ -138,6 +139,7 @@ def _check_fit(card: MethodCard, recipe: Recipe) -> None:
 
 def _train(learner: Learner, folder: Path, history: History, ranks: Ranks) -> lightning.Trainer:
     hold_memory()
+    plain = deepcopy(learner.method) if ranks.strategy == "fsdp" else learner.method
     resume = folder / RESUME
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -150,6 +152,7 @@ def _train(learner: Learner, folder: Path, history: History, ranks: Ranks) -> li
         )
         with _plain_interrupts():
             trainer.fit(learner, ckpt_path=resume if resume.exists() else None)
+    learner.method = collect_weights(learner.method, plain)
     learner.cpu()
     return trainer
 

@@ -36,6 +36,7 @@ class Study:
         steps: Optimiser steps of each trained arm; the task's own unless given.
         devices: Devices of each machine that pretrain together; each is a process.
         nodes: Machines that pretrain together.
+        strategy: "ddp" or "fsdp": whether each of them keeps all weights or a share.
         seed: Of splits, initialisation, order, augmentation and resampling.
         shuffle_labels: Negative control: labels of the training side are shuffled.
         layout: Layout of the data, where recognition guesses wrong.
@@ -64,6 +65,7 @@ class Study:
     steps: int | None = None
     devices: int = 1
     nodes: int = 1
+    strategy: str = "ddp"
     seed: int = 0
     shuffle_labels: bool = False
     layout: str | None = None

@@ -167,7 +167,7 @@ def pretrain_one(
 ) -> Checkpoint:
     """Pretrain one method on the images outside the test split."""
     rows = prepared.rows("train", "val")
-    ranks = Ranks(study.devices, study.nodes)
+    ranks = Ranks(study.devices, study.nodes, study.strategy)
     schedule = _schedule(study, len(rows), prepared.store.dims, method, ranks)
     if (place / "checkpoint.json").exists():
         return load_checkpoint(place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -81,12 +82,12 @@ history.SECONDS_BETWEEN_SAVES = -1
 main()
 """
 EPOCHS = 12
-OPTIONS = f"--method byol --modality ultrasound --size 24 --batch 16 --epochs {EPOCHS} --devices 2"
+OPTIONS = f"--method byol --modality ultrasound --size 24 --batch 16 --epochs {EPOCHS}"
 
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A pretraining by two processes; the run's folder is to follow."""
+    """A pretraining; the run's folder and its processes are to follow."""
     folder = tmp_path_factory.mktemp("command")
     cohort = draw_cohort(PhantomSpec(subjects=40, size=24, seed=3))
     data = save_npz(cohort, folder / "cohort.npz")
@@ -95,9 +96,10 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [sys.executable, str(script), "pretrain", str(data), *OPTIONS.split(), "--out"]
 
 
-def start(command: list[str], folder: Path, strategy: str = "ddp") -> subprocess.Popen[str]:
+def start(command: list[str], folder: Path, *more: str, **place: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*command, str(folder), "--strategy", strategy],
+        [*command, str(folder), *more],
+        env=os.environ | place,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -116,10 +118,32 @@ def finish(run: subprocess.Popen[str]) -> str:
 def whole(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    run = start(command, folder)
+    run = start(command, folder, "--devices", "2")
     assert finish(run) == ""
     assert run.returncode == 0
     return folder
+
+
+@pytest.mark.slow
+def test_two_machines_train_what_two_devices_of_one_do(command, whole, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    machines = [
+        start(command, tmp_path / "run", "--nodes", "2", NODE_RANK=node, **meeting)
+        for node in ("0", "1")
+    ]
+    assert [finish(machine) for machine in machines] == ["", ""]
+    assert [machine.returncode for machine in machines] == [0, 0]
+    assert_same_weights(whole, tmp_path / "run")
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    one, other = (
+        load_file(run / "pretrain/byol/checkpoint.safetensors") for run in (first, second)
+    )
+    for name, weight in one.items():
+        assert torch.equal(weight, other[name]), name
 
 
 def list_children(parent: int) -> list[int]:
@@ -146,7 +170,7 @@ def test_a_run_ends_with_any_of_its_processes_and_is_resumed(
 ):
     folder = tmp_path / "run"
     point = folder / "pretrain/byol/resume.ckpt"
-    run, begin = start(command, folder, strategy), time.monotonic()
+    run, begin = start(command, folder, "--devices", "2", "--strategy", strategy), time.monotonic()
     while not point.exists() and run.poll() is None and time.monotonic() - begin < SECONDS:
         time.sleep(0.05)
     (child,) = list_children(run.pid)
@@ -156,17 +180,13 @@ def test_a_run_ends_with_any_of_its_processes_and_is_resumed(
     assert len(said) == 1, said
     assert said[0].startswith("tassl: One of the 2 processes of this run ended"), said
     assert not (folder / "pretrain/byol/checkpoint.json").exists()
-    again = start(command, folder, strategy)
+    again = start(command, folder, "--devices", "2", "--strategy", strategy)
     assert finish(again) == ""
     assert again.returncode == 0
     history = pd.read_csv(folder / "pretrain/byol/history.csv")
     assert history.epoch.tolist() == list(range(EPOCHS + 1))
     if strategy == "ddp":
-        first, second = (
-            load_file(place / "pretrain/byol/checkpoint.safetensors") for place in (whole, folder)
-        )
-        for name, weight in first.items():
-            assert torch.equal(weight, second[name]), name
+        assert_same_weights(whole, folder)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

@@ -81,7 +81,7 @@ from tassl.pretraining import history
 history.SECONDS_BETWEEN_SAVES = -1
 main()
 """
-EPOCHS = 12
+EPOCHS = 6
 OPTIONS = f"--method byol --modality ultrasound --size 24 --batch 16 --epochs {EPOCHS}"
 
 

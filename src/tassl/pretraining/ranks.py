@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,6 +154,7 @@ def ending_together(ranks: Ranks) -> Iterator[None]:
     except (RuntimeError, distributed.DistError) as error:
         if ranks.count == 1 or not LOST.search(str(error)):
             raise
+        time.sleep(1)  # a parent that was killed closes its connections before it is gone
         if int(os.environ.get("LOCAL_RANK", 0)) and os.getppid() == parent:
             raise SystemExit(1) from None
         raise LostProcess(

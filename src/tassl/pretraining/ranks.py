@@ -154,9 +154,10 @@ def ending_together(ranks: Ranks) -> Iterator[None]:
     except (RuntimeError, distributed.DistError) as error:
         if ranks.count == 1 or not LOST.search(str(error)):
             raise
-        time.sleep(1)  # a parent that was killed closes its connections before it is gone
-        if int(os.environ.get("LOCAL_RANK", 0)) and os.getppid() == parent:
-            raise SystemExit(1) from None
+        if int(os.environ.get("LOCAL_RANK", 0)):
+            time.sleep(1)  # a parent that was killed closes its connections before it is gone
+            if os.getppid() == parent:
+                raise SystemExit(1) from None
         raise LostProcess(
             f"One of the {ranks.count} processes of this run ended or cannot be reached any more. "
             "Start the same command again: it goes on where the last save left off."

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from monai.losses.dice import DiceLoss
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,6 +22,7 @@ from tassl.methods.inpainting import swap_pixels
 from tassl.methods.jepa import even_out
 from tassl.methods.lesions import SimulatedLesions
 from tassl.methods.moco import MoCo, info_nce
+from tassl.methods.overlap import dice_loss
 from tassl.methods.parts import Teacher
 from tassl.methods.rotation import cut_square, list_turns, turn_each
 from tassl.methods.simclr import nt_xent
@@ -386,3 +388,16 @@ class TestGuidedMasks:
         masks = draw_guided_masks(interest, (1, 3), 1, 0.33, seeded(2), focus=1.0)
         shares = masks[:, 0, 0].float().mean(0)
         torch.testing.assert_close(shares, torch.tensor([1, 2, 5]) / 8, atol=0.015, rtol=0)
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("space", [(6, 7), (4, 5, 6)])
+def test_dice_loss_is_monais(space, background):
+    scores = normal(2, 3, *space)
+    target = torch.randint(3, (2, 1, *space), generator=seeded(1))
+    reference = DiceLoss(
+        include_background=background, to_onehot_y=True, softmax=True, batch=True
+    )  # fmt: skip
+    torch.testing.assert_close(
+        dice_loss(scores, target, background=background), reference(scores, target)
+    )

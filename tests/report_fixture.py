@@ -13,8 +13,8 @@ import yaml
 
 from tassl.data.layouts import index
 from tassl.data.store import Store, build_store
-from tassl.evaluation.metrics import dice_of_masks
 from tassl.evaluation.protocol import Protocol
+from tassl.evaluation.segmentation import dice_of_masks, measure_masks
 from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 
@@ -247,9 +247,12 @@ def _predict(
     )
     masks = np.where(flip, np.roll(truth, 2, axis=1), truth).astype(np.uint8)
     classes = len(store.mask_values)
-    dice = [dice_of_masks(a, b, classes) for a, b in zip(masks, truth, strict=True)]
+    pairs = list(zip(masks, truth, strict=True))
     columns = [f"dice_{k}" for k in range(1, classes)]
-    return pd.concat([table, pd.DataFrame(dice, columns=columns)], axis=1), masks
+    dice = pd.DataFrame([dice_of_masks(*pair, classes) for pair in pairs], columns=columns)
+    spacing = (1.0,) * store.dims
+    rest = pd.DataFrame([measure_masks(*pair, classes, spacing, 2.0) for pair in pairs])
+    return pd.concat([table, dice, rest], axis=1), masks
 
 
 def _dump(file: Path, content: object) -> None:

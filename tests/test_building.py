@@ -502,7 +502,7 @@ class TestBoxes:
         manifest = manifest_of(tmp_path, row, bare, instances=True)
         store = build_store(manifest, share, tmp_path / "s")
         boxes = np.reshape(store.table.boxes[0], (3, 5))
-        assert boxes.tolist() == [[1, 1, 2, 3, 5], [1, 4, 6, 8, 12], [1, 0, 11, 1, 12]]
+        assert boxes.tolist() == [[0, 1, 2, 3, 5], [0, 4, 6, 8, 12], [0, 0, 11, 1, 12]]
         assert len(store.table.boxes[1]) == 0
         assert store.mask_values == (0, 1)
         assert store.masks is not None
@@ -516,10 +516,10 @@ class TestBoxes:
         row = {"file": save(tmp_path / "a.png", noise(8, 8)), "masks": names}
         store = build_store(manifest_of(tmp_path, row, instances=True), share, tmp_path / "s")
         boxes = np.reshape(store.table.boxes[0], (2, 5))
-        assert boxes.tolist() == [[1, 0, 0, 5, 5], [1, 3, 3, 8, 8]]
+        assert boxes.tolist() == [[0, 0, 0, 5, 5], [0, 3, 3, 8, 8]]
 
     def test_mask_without_background(self):
-        assert find_boxes(np.ones((3, 4), int)) == [(1, 0, 0, 3, 4)]
+        assert find_boxes(np.ones((3, 4), int)) == [(0, 0, 0, 3, 4)]
         assert find_boxes(np.zeros((3, 4), int)) == []
 
     def test_nuclei(self, real: Callable[[str], Path], tmp_path: Path):

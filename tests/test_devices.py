@@ -12,12 +12,11 @@ from small_store import OPTIONS
 from tassl.data.tensors import Normalisation
 from tassl.methods import METHODS
 from tassl.methods.base import Batch, Method
-from tassl.methods.mae import GUIDES
 from tassl.modality.base import Augmentation, Masking
 from tassl.networks import NETWORKS
 from tassl.transforms.augment import Augment
 from tassl.transforms.draws import seeded
-from tassl.transforms.masks import count_fewest, draw_block_masks
+from tassl.transforms.masks import GUIDES, count_fewest, draw_block_masks
 
 SPACES = {2: (20, 24), 3: (10, 12, 14)}
 EVERYTHING = replace(

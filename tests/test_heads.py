@@ -13,7 +13,7 @@ from tassl.heads.segmenter import Segmenter
 from tassl.networks import NETWORKS
 from tassl.networks.decoder import Decoder
 
-CLASSES, BATCH = 3, 4
+CLASSES, BATCH = {"classification": 3, "segmentation": 3, "regression": 1}, 4
 
 
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])
@@ -30,7 +30,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def head(name: str, dims: int) -> Head:
     torch.manual_seed(0)
     network = NETWORKS[HEADS[name].network].load()
-    return HEADS[name].load()(network.sized(dims, 1, (16,) * dims), None, CLASSES)
+    return HEADS[name].load()(network.sized(dims, 1, (16,) * dims), None, CLASSES[name])
 
 
 @pytest.fixture
@@ -41,7 +41,10 @@ def images(dims: int) -> torch.Tensor:
 @pytest.fixture
 def target(head: Head, images: torch.Tensor) -> torch.Tensor:
     shape = (BATCH, *images.shape[2:]) if head.dense else (BATCH,)
-    return torch.randint(0, CLASSES, shape, generator=torch.Generator().manual_seed(0))
+    drawn = torch.Generator().manual_seed(0)
+    if head.classes == 1:
+        return torch.randn(shape, generator=drawn)
+    return torch.randint(0, head.classes, shape, generator=drawn)
 
 
 class TestContract:
@@ -59,14 +62,15 @@ class TestContract:
         ]
         assert silent == []
 
-    def test_probabilities(self, head: Head, images):
+    def test_predictions(self, head: Head, images):
         with torch.no_grad():
             found = head.predict(images)
         space = images.shape[2:] if head.dense else ()
-        assert found.shape == (BATCH, CLASSES, *space)
+        assert found.shape == (BATCH, head.classes, *space)
         assert found.dtype == torch.float32
-        assert (found >= 0).all()
-        assert torch.allclose(found.sum(1), torch.ones(()), atol=1e-5)
+        if head.classes > 1:
+            assert (found >= 0).all()
+            assert torch.allclose(found.sum(1), torch.ones(()), atol=1e-5)
 
     def test_a_few_steps_lower_the_loss(self, head: Head, images, target):
         first = head.loss(images, target).item()
@@ -85,6 +89,7 @@ class TestContract:
         assert set(card.metrics) <= set(METRICS)
         assert card.network in NETWORKS
         assert card.unit.startswith("subjects")
+        assert card.load().dense == (card.target == "mask")
 
 
 def test_segmenter_starts_from_the_decoder_given():

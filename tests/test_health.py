@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from small_store import make_recipe, make_tensors
-from tassl.health import Epoch, judge, measure_features
+from tassl.checkpoint import load_checkpoint
+from tassl.health import Epoch, judge, last_sound, measure_features
 from tassl.methods import METHODS, MethodCard
 from tassl.methods.base import Batch, Method
 from tassl.modality import MODALITIES
@@ -72,7 +73,7 @@ def test_planted_collapse_is_named_with_its_epoch(tmp_path):
     last = history.iloc[-1]
     assert health["verdict"].startswith(f"collapsed at epoch {int(last.epoch)}: ")
     assert health["healthy"] is False
-    assert "do not use this checkpoint" in health["action"]
+    assert f"holds the weights of epoch {health['kept']}," in health["action"]
     assert last.feature_std < max(0.01, 0.05 * history.feature_std[0]) or last.effective_rank < 1.5
     assert last.epoch < EPOCHS, "training stops where it collapses"
 
@@ -86,9 +87,26 @@ def test_planted_divergence_is_named_with_its_epoch(tmp_path):
     assert history.epoch.tolist() == [0, 1, 2]
 
 
+@pytest.mark.usefixtures("planted")
+@pytest.mark.parametrize(("method", "rate"), [("shrink", 0.1), ("burst", 1e-4)])
+def test_the_last_sound_weights_are_kept(tmp_path, method, rate):
+    health, history = train(tmp_path, method, rate)
+    checkpoint = load_checkpoint(tmp_path / "run")
+    (tmp_path / "again").mkdir()
+    images = make_tensors(tmp_path / "again").images(np.arange(24))
+    with torch.no_grad():
+        spread, rank = measure_features(checkpoint.encoder(images))
+    kept = history[history.epoch == health["kept"]].iloc[0]
+    assert (spread, rank) == pytest.approx((kept.feature_std, kept.effective_rank), rel=1e-2)
+    assert health["kept"] < history.epoch.iloc[-1]
+    assert spread > history.feature_std[0] / 4
+    assert checkpoint.recipe.training["kept"] == health["kept"]
+    assert checkpoint.recipe.training["stopped"] == "unhealthy"
+
+
 def test_healthy_run_is_healthy(tmp_path):
     health, history = train(tmp_path, "simclr", rate=1e-3)
-    assert health == {"verdict": "healthy", "healthy": True, "action": "Go on."}
+    assert health == {"verdict": "healthy", "healthy": True, "action": "Go on.", "kept": None}
     assert history.epoch.tolist() == list(range(EPOCHS + 1))
 
 
@@ -150,6 +168,21 @@ def test_a_run_cut_short_is_told_to_go_on():
     assert "still improving" in health.verdict
     assert "more epochs" in health.action
     assert judge(course(*[1 + 1 / (1 + k) for k in range(40)])).verdict == "healthy"
+
+
+def test_the_epochs_in_which_a_collapse_builds_up_are_not_sound():
+    spreads = [0.5, 0.48, 0.52, 0.5, 0.2, 0.05, 0.001]
+    lines = [START, *[line(k + 1, spread=spread) for k, spread in enumerate(spreads)]]
+    assert judge(lines).kept == 4
+    ranks = [line(k + 1, rank=rank) for k, rank in enumerate([9.0, 8.0, 3.0, 1.2])]
+    assert judge([START, *ranks]).kept == 2
+    assert judge([START, line(1, spread=0.001)]).kept == 0
+    assert judge([START, line(1), line(2), line(3, loss=math.nan)]).kept == 2
+
+
+def test_features_that_settle_lower_are_sound():
+    spreads = [0.4, 0.3, *[0.15] * 20]
+    assert last_sound([START, *[line(k + 1, spread=s) for k, s in enumerate(spreads)]]) == 22
 
 
 def test_state_before_training_is_not_judged():

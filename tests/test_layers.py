@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "tassl"
 # The layout of docs/design.md. A module imports from its own package and from lower ranks.
 # Rank 0 is the foundation: its modules may also import one another.
 RANKS = {
+    "amounts": 0,
     "errors": 0,
     "registry": 0,
     "data": 1,
@@ -36,6 +37,7 @@ RANKS = {
     "study": 7,
     "steps": 8,
     "demo": 9,
+    "cli_evidence": 9,
     "cli": 10,
 }
 EXEMPT = {"__init__", "_version"}  # the root opens the public names lazily

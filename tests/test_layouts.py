@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
+from shutil import copyfile
 
 import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK
 from PIL import Image
+from pydicom.data import get_testdata_file
+from rich.console import Console
 
 from tassl.data.layouts import LAYOUTS, index
 from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import Manifest, make_table, write_manifest
+from tassl.data.progress import show_files
 from tassl.data.store import build_store
 from tassl.errors import InputError, LeakError, OptionError, UnknownName
 
@@ -42,6 +48,10 @@ def save_nifti(file: Path, shape: tuple[int, ...] = (6, 5, 4)) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(noise(*shape), np.eye(4)), file)  # type: ignore[attr-defined]
     return file
+
+
+def save_mha(file: Path, shape: tuple[int, ...] = (6, 5, 4)) -> None:
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(noise(*shape).T), str(file))
 
 
 def counts(manifest, column: str) -> dict:
@@ -199,11 +209,13 @@ class TestVolumePairs:
         save_nifti(tmp_path / "labelsTr" / "a.nii")
         save_nifti(tmp_path / "imagesTs" / "c_0000.nii")
         save_nifti(tmp_path / "imagesTs" / "c_0001.nii")
+        (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "T1", "1": "FLAIR"}}')
         manifest = index(tmp_path)
         assert manifest.table.id.tolist() == ["a", "b", "c"]
         assert manifest.table.parts[0] == ("imagesTr/a_0000.nii", "imagesTr/a_0001.nii")
         assert manifest.table.masks.map(len).tolist() == [1, 0, 0]
         assert "2 files in imagesTs have no labels" in manifest.notes
+        assert "channels: T1, FLAIR" in manifest.notes
 
     def test_missing_channel_file_is_refused(self, tmp_path: Path):
         for name in ("a_0000", "a_0001", "b_0001"):
@@ -256,6 +268,14 @@ class TestClassFolders:
         assert manifest.table.id.tolist() == ["a/1", "a/2", "b/1"]
         assert manifest.table.label.tolist() == [0, 0, 1]
         assert set(manifest.table.split) == {""}
+
+    def test_volumes(self, tmp_path: Path):
+        for name in ("sick/1.nii.gz", "well/2.nii", "well/3.mha"):
+            save_nifti(tmp_path / name) if "nii" in name else save_mha(tmp_path / name)
+        manifest = index(tmp_path)
+        assert manifest.table.id.tolist() == ["sick/1", "well/2", "well/3"]
+        store = build_store(manifest, lambda pixels: pixels, tmp_path / "store")
+        assert store.images.shape == (3, 1, 6, 5, 4)
 
     def test_split_folders(self, tmp_path: Path):
         for name in ("train/a/1.png", "train/b/2.png", "test/a/3.png", "val/b/4.png"):
@@ -651,6 +671,38 @@ class TestPaths:
         for path in (tmp_path, tmp_path / "notes.txt"):
             with pytest.raises(InputError, match=f"does not lie as layout '{layout}' wants"):
                 index(path, layout=layout)
+
+
+class TestProgress:
+    def test_every_file_that_is_looked_at_is_shown(self, tmp_path: Path):
+        save_voc(tmp_path / "voc")
+        (tmp_path / "dicom").mkdir()
+        for name in "ab":
+            save_nifti(tmp_path / "volumes/images" / f"{name}.nii")
+            copyfile(str(get_testdata_file("CT_small.dcm")), tmp_path / f"dicom/{name}.dcm")
+        seen: list[str] = []
+
+        def track(files: list[Path]) -> Iterator[Path]:
+            for file in files:
+                seen.append(file.name)
+                yield file
+
+        for folder, files in (
+            ("voc", ["a.xml"]),
+            ("volumes", ["a.nii", "b.nii"]),
+            ("dicom", ["a.dcm", "b.dcm"]),
+        ):
+            index(tmp_path / folder, track=track)
+            assert seen == files
+            seen.clear()
+
+    def test_the_bar_hands_the_files_on(self):
+        screen = StringIO()
+        files = [Path("a"), Path("b")]
+        assert list(show_files(files, Console(file=screen, force_terminal=True))) == files
+        assert "Looking at files" in screen.getvalue()
+        assert list(show_files(files, Console(file=(quiet := StringIO())))) == files
+        assert quiet.getvalue() == ""
 
 
 class TestAccount:

@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from tassl.evaluation.metrics import METRICS, binary_auroc, columns_of, dice_of_masks
+from tassl.evaluation.classification import binary_auroc
+from tassl.evaluation.columns import columns_of
+from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.segmentation import dice_of_masks
 
 
 def make_table(labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame:

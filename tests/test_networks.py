@@ -7,12 +7,13 @@ import inspect
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tassl.networks import NETWORKS
 from tassl.networks.base import Encoder, TokenEncoder
 from tassl.networks.decoder import Decoder
 from tassl.networks.residual import ResidualCNN
-from tassl.networks.vit import VisionTransformer, sine_positions
+from tassl.networks.vit import Attention, VisionTransformer, sine_positions
 from tassl.transforms.draws import seeded
 
 SPACES = {2: (21, 26), 3: (9, 12, 15)}
@@ -165,3 +166,16 @@ def test_left_out_patches_cannot_reach_the_tokens():
     assert torch.equal(encoder.visible(changed, keep), tokens)
     changed[..., 4:, 4:8] = 9.0  # patch 4
     assert not torch.allclose(encoder.visible(changed, keep), tokens)
+
+
+@pytest.mark.parametrize("tokens", [1, 17, 300])
+def test_attention_equals_the_fused_kernel(tokens):
+    torch.manual_seed(0)
+    attend = Attention(48, 3)
+    images = torch.randn(2, tokens, 48)
+    query, key, value = (
+        part.unflatten(2, (3, -1)).transpose(1, 2)
+        for part in attend.project_in(images).chunk(3, dim=2)
+    )
+    mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(attend(images), attend.project_out(mixed))

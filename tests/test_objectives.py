@@ -24,6 +24,7 @@ from tassl.methods.lesions import SimulatedLesions
 from tassl.methods.moco import MoCo, info_nce
 from tassl.methods.overlap import dice_loss
 from tassl.methods.parts import Teacher
+from tassl.methods.position import RelativePosition
 from tassl.methods.rotation import cut_square, list_turns, turn_each
 from tassl.methods.simclr import nt_xent
 from tassl.methods.slices import contrast_positions
@@ -95,7 +96,8 @@ class TestContrast:
         learner = MoCo(encoder, augment=Augment(Augmentation()), queue=10)
         for start in (0, 3):
             owners = torch.arange(start, start + 3)
-            learner.loss((normal(3, 1, 12, 12).float(), normal(3, 1, 12, 12).float(), owners))
+            views = normal(3, 1, 12, 12).float(), normal(3, 1, 12, 12).float()
+            learner.loss((*views, owners, owners))
             learner.after_step()
         assert learner.owners.tolist() == [3, 4, 5, 3, 4, 5, 0, 1, 2, 0]
         torch.testing.assert_close(learner.keys.norm(dim=1), torch.ones(10))
@@ -238,6 +240,21 @@ class TestPuzzles:
         tiles = cut_tiles(normal(2, 1, 18, 18).float() * 5 + 3, 3, seeded(1)).flatten(2)
         torch.testing.assert_close(tiles.mean(2), torch.zeros(2, 9), atol=1e-5, rtol=0)
         torch.testing.assert_close(tiles.std(2), torch.ones(2, 9), atol=1e-2, rtol=0)
+
+    @pytest.mark.parametrize("dims", [2, 3])
+    def test_neighbours_lie_where_their_numbers_say(self, monkeypatch, dims):
+        count = 3**dims
+        numbered = torch.arange(float(count)).view(1, count, *[1] * (1 + dims))
+        numbered = numbered.expand(4, count, 1, *[6] * dims)
+        monkeypatch.setattr("tassl.methods.position.cut_tiles", lambda *_: numbered)
+        encoder = NETWORKS["cnn"].load()(dims, 1)
+        method = RelativePosition(encoder, augment=Augment(Augmentation()))
+        images = torch.zeros(4, 1, *[18] * dims)
+        middle, others, places = method.views(Batch(images, torch.arange(4), seeded(0)))
+        assert (middle == count // 2).all()
+        assert others.shape[:2] == places.shape == (4, 8)
+        assert torch.equal(others.flatten(2)[..., 0], (places + (places >= count // 2)).float())
+        assert all(len(set(row)) == 8 for row in places.tolist())
 
     def test_permutations_are_far_apart(self):
         chosen = far_permutations(9, 30)

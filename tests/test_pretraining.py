@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,7 @@ def train(
     rows: np.ndarray = ROWS,
     batch: int = 0,
     seed: int = 0,
+    options: dict[str, Any] | None = None,
     on_epoch: Callable[[Epoch], None] = lambda line: None,
 ) -> Checkpoint:
     card = METHODS.get(method, METHODS["simclr"])
@@ -64,6 +66,7 @@ def train(
         views=VIEWS,
         schedule=Schedule(EPOCHS, batch, seed=seed),
         folder=folder,
+        options=options,
         on_epoch=on_epoch,
     )
 
@@ -140,6 +143,20 @@ def test_training_changes_the_weights_and_the_seed_decides(tensors, tmp_path, me
     other = train(tensors, tmp_path / "other", method, seed=1)
     with pytest.raises(AssertionError):
         assert_same_weights(first, other)
+
+
+def test_gradients_are_clipped(tensors, tmp_path, monkeypatch):
+    plain, norms = SimCLR.loss, []
+
+    def record(method: SimCLR) -> None:
+        slopes = [weight.grad.flatten() for weight in method.parameters()]
+        norms.append(float(torch.cat(slopes).norm()))
+
+    monkeypatch.setattr(SimCLR, "loss", lambda method, views: 1e4 * plain(method, views))
+    monkeypatch.setattr(SimCLR, "after_step", record)
+    train(tensors, tmp_path, "simclr")
+    assert norms == pytest.approx([1.0] * len(norms), abs=1e-3)
+    assert norms
 
 
 def interrupt_after(epoch: int, error: type[BaseException]) -> Callable[[Epoch], None]:
@@ -227,6 +244,12 @@ def test_only_the_given_rows_are_seen(tensors, tmp_path, monkeypatch):
     train(tensors, tmp_path, "simclr")
     assert seen <= set(ROWS.tolist())
     assert len(seen) == len(ROWS)
+
+
+def test_options_come_over_those_that_fit(tensors, tmp_path):
+    done = train(tensors, tmp_path / "mae", "mae", options={"guide": "gradient"}).recipe
+    plain = train(tensors, tmp_path / "plain", "mae").recipe
+    assert done.method_options == plain.method_options | {"guide": "gradient"}
 
 
 def test_images_of_other_dimensions_are_refused(tensors, tmp_path):

@@ -189,9 +189,16 @@ def test_a_run_ends_with_any_of_its_processes_and_is_resumed(
         assert_same_weights(whole, folder)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("ranks", "schedule", "problem"),
+    [
+        (3, Schedule(1, 8), "wanted a multiple of the 3 processes"),
+        (2, Schedule(1, 8, parts=2), "in 2 parts takes one process; 2 came"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, ranks, schedule, problem):
     tensors = make_tensors(tmp_path)
-    with pytest.raises(OptionError, match="wanted a multiple of the 3 processes"):
+    with pytest.raises(OptionError, match=problem):
         pretrain_method(
             tensors,
             np.arange(20),
@@ -199,9 +206,9 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
             recipe=make_recipe(tensors),
             profile=MODALITIES["ultrasound"].load(),
             views=Augmentation(),
-            schedule=Schedule(1, 8),
+            schedule=schedule,
             folder=tmp_path / "run",
-            ranks=Ranks(3),
+            ranks=Ranks(ranks),
         )
     assert not (tmp_path / "run").exists()
 
@@ -212,6 +219,8 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
         ({"strategy": "fdsp"}, "Did you mean 'fsdp'"),
         ({"devices": 0}, "--devices is 0; wanted 1 or more"),
         ({"nodes": -1}, "--nodes is -1; wanted 1 or more"),
+        ({"devices": 2, "memory": "8GB"}, "--memory and --time are kept to in one process only"),
+        ({"nodes": 2, "time": "2h"}, "--memory and --time are kept to in one process only"),
     ],
 )
 def test_impossible_processes_are_refused(tmp_path, choices, problem):
@@ -224,6 +233,11 @@ def test_impossible_processes_are_refused(tmp_path, choices, problem):
 def test_a_run_takes_one_process(tmp_path):
     with pytest.raises(OptionError, match=r"A run takes one process; 2 came\. Pretrain with"):
         tassl.run("x.npz", modality="ultrasound", task="classification", out=tmp_path, devices=2)
+
+
+def test_costs_are_measured_in_one_process(tmp_path):
+    with pytest.raises(OptionError, match="measured in one process"):
+        tassl.steps.plan("x.npz", method="mae", modality="ultrasound", out=tmp_path, devices=2)
 
 
 def test_the_wait_for_prepared_data_has_an_end(tmp_path):

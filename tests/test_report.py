@@ -25,8 +25,10 @@ from plotly.graph_objects import Figure
 
 from report_fixture import PROTOCOL, Plot, invent_run
 from tassl.errors import InputError
-from tassl.evaluation.metrics import columns_of, dice_per_image
+from tassl.evaluation.columns import columns_of
+from tassl.evaluation.segmentation import dice_per_image
 from tassl.report import draw_verdict, write_report
+from tassl.report.advised import tell_outcome
 from tassl.report.cases import best_arm, choose_gallery, pick_ranks
 from tassl.report.loading import load_run, read_predictions
 from tassl.report.pictures import Plane, fullest_slice, grey_range, show, show_outlined
@@ -363,6 +365,26 @@ def test_cautions_are_given_only_where_due(run: Path):
     results = pd.read_csv(run / "results.csv")
     results.assign(draws=1).to_csv(run / "results.csv", index=False)
     assert "Every budget was drawn once" in write_page(run).text
+
+
+def test_whether_the_advice_held(run: Path):
+    """The fixture's advice puts SimCLR first; the scores are set by hand."""
+    metric = json.loads((run / "verdict.json").read_text())["metric"]
+    results = pd.read_csv(run / "results.csv")
+
+    def tell(simclr: float, mae: float) -> str:
+        means = results.method.map({"simclr": simclr, "mae": mae}).fillna(0.9)
+        results.assign(mean=means.where(results.metric == metric, 0.0)).to_csv(
+            run / "results.csv", index=False
+        )
+        return tell_outcome(load_run(run))
+
+    assert tell(0.8, 0.7).startswith("The advice held: it put SimCLR before Masked autoencoder")
+    assert "Masked autoencoder 0.700, SimCLR 0.600" in tell(0.6, 0.7)
+    assert tell(0.6, 0.7).startswith("The advice did not hold")
+    assert "The advice did not hold" in write_page(run).text
+    edit_json(run / "advice.json", ranking=[{"method": "mae"}])
+    assert tell(0.6, 0.7) == ""
 
 
 def test_given_checkpoints_are_not_missing(run: Path):

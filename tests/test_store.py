@@ -105,6 +105,7 @@ def test_pictures_of_different_fields_of_view_are_scaled_each_on_its_own():
     spacings = [(size, size) for size in sizes]
     assert choose_grid(shapes, spacings, 128) == Grid((86, 128), None)
     assert choose_grid(shapes[:4], spacings[:4], 128).spacing is not None
+    assert choose_grid(shapes, spacings, 128, to_scale=True).spacing is not None
     volumes = [(*spacing, 1.0) for spacing in spacings]
     assert choose_grid([(50, 50, 20)] * 5, volumes, 64).spacing is not None
 

@@ -21,10 +21,13 @@ from tassl.cli import main
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_nifti, save_npz
 from tassl.data.store import open_store
 from tassl.errors import LeakError, RunFolderError
+from tassl.heads import HEADS
+from tassl.study import running
 
 README = Path(__file__).parents[1] / "README.md"
-SMALL = {"epochs": 2, "steps": 4, "budgets": (5,), "draws": 2}
-FLAGS = "--epochs 2 --steps 4 --budgets 5 --draws 2"
+METHODS = ("simclr", "mae")
+SMALL = {"epochs": 2, "steps": 4, "budgets": (5,), "draws": 2, "methods": METHODS}
+FLAGS = "--epochs 2 --steps 4 --budgets 5 --draws 2 --method simclr --method mae"
 KIND = {"modality": "ultrasound", "task": "classification"}
 
 
@@ -56,10 +59,10 @@ def test_a_run_leaves_every_part(finished: Path) -> None:
 def test_every_arm_is_scored_at_every_budget(finished: Path) -> None:
     results = pd.read_csv(finished / "results.csv")
     arms = {"scratch", "random (frozen)", "raw pixels"}
-    arms |= {f"{m} ({a})" for m in ("simclr", "mae") for a in ("frozen", "fine-tuned")}
+    arms |= {f"{m} ({a})" for m in METHODS for a in ("frozen", "fine-tuned")}
     assert set(results.arm) == arms
     assert set(results.budget) == {"5", "all"}
-    assert len(results) == len(arms) * 2 * 2
+    assert len(results) == len(arms) * 2 * len(HEADS["classification"].metrics)
     assert ((results.low <= results["mean"]) & (results["mean"] <= results.high)).all()
     assert results.test_subjects.between(14, 16).all()
 
@@ -72,6 +75,35 @@ def test_no_test_subject_is_pretrained_or_trained_on(finished: Path) -> None:
     assert set(predicted.subject).isdisjoint(table.subject[sorted(used)])
     facts = json.loads((finished / "pretrain/simclr/checkpoint.json").read_text())
     assert facts["training"]["images"] == len(table) - predicted.id.nunique()
+
+
+def test_methods_come_from_the_advice(
+    cohort: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --method the best of the two leading paradigms are tried, for a study's own facts."""
+    monkeypatch.setattr(running, "pretrain_one", halt := Halt())
+    with pytest.raises(Halt):
+        tassl.run(cohort, out=tmp_path / "run", quiet=True, **KIND, **SMALL | {"methods": ()})
+    advice = json.loads((tmp_path / "run" / "advice.json").read_text())
+    first, second = advice["ranking"][:2]
+    assert halt.methods == [first["method"]]
+    assert first["paradigm"] != second["paradigm"]
+    assert first["gain"]["mean"] >= second["gain"]["mean"]
+    assert advice["query"]["labels"] == 10
+    assert advice["query"]["network"] == "cnn"
+    assert {"reason", "source"} <= set(first)
+    assert advice["query"] == json.loads((finished / "advice.json").read_text())["query"]
+
+
+class Halt(Exception):
+    """Stops a run where its first pretraining would begin, and keeps the method."""
+
+    def __init__(self) -> None:
+        self.methods: list[str] = []
+
+    def __call__(self, study: object, prepared: object, method: str, *_: object) -> None:
+        self.methods.append(method)
+        raise self
 
 
 @pytest.mark.slow
@@ -139,7 +171,7 @@ def test_segmentation_of_volumes(tmp_path: Path) -> None:
         quiet=True,
         **SMALL,
     )
-    assert set(outcome.results.metric) == {"dice"}
+    assert set(outcome.results.metric) == {"dice", "nsd", "hd95", "volume_error", "lesion_f1"}
     assert set(outcome.results.arm) == {
         "scratch", "random (frozen)", "mae (fine-tuned)", "simclr (fine-tuned)"
     }  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import Estimate, Scores
 from tassl.evaluation.verdict import (
@@ -115,7 +116,7 @@ def test_unknown_probability_is_no_evidence():
     }
     (finding,) = compare(scores, ARMS, "dice", PROTOCOL)
     assert finding.verdict == NO_EVIDENCE
-    assert _word(gap, np.nan, PROTOCOL.alpha) == NO_EVIDENCE
+    assert _word(gap, np.nan, PROTOCOL.alpha, METRICS["dice"].merit) == NO_EVIDENCE
 
 
 @pytest.mark.parametrize(("subjects", "words"), [(19, "19 test subjects"), (1, "1 test subject")])

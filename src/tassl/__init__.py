@@ -11,8 +11,10 @@ from typing import Any
 
 _PLACES = {
     "run": "tassl.steps",
+    "advise": "tassl.advisor",
     "index": "tassl.data.layouts",
     "audit": "tassl.steps",
+    "plan": "tassl.steps",
     "pretrain": "tassl.steps",
     "adapt": "tassl.steps",
     "evaluate": "tassl.steps",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 import typer
 
+from tassl.cli_evidence import app as evidence
 from tassl.errors import OptionError, TasslError
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -27,10 +31,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(evidence, name="evidence")
 
 
 def _names(registry: dict[str, Any]) -> str:
     return ", ".join(registry)
+
+
+def _offer(kind: Any, told: str) -> Any:
+    """An option that may be left out."""
+    return Annotated[kind | None, typer.Option(help=told)]
+
+
+def _flag(name: str, told: str) -> Any:
+    """A switch without its contrary."""
+    return Annotated[bool, typer.Option(name, help=told)]
 
 
 Data = Annotated[
@@ -40,90 +55,113 @@ Modality = Annotated[str, typer.Option(help=f"One of: {_names(MODALITIES)}.")]
 Task = Annotated[str, typer.Option(help=f"One of: {_names(HEADS)}.")]
 Out = Annotated[Path, typer.Option(help="New folder; an unfinished run is taken up.")]
 Method = Annotated[str, typer.Option(help=f"One of: {_names(METHODS)}.")]
-Methods = Annotated[list[str] | None, typer.Option("--method", help="Methods to try; repeat.")]
-Network = Annotated[str | None, typer.Option(help=f"One of: {_names(NETWORKS)}.")]
-Locality = Annotated[str | None, typer.Option(help="Where the sign sits: global or local.")]
-Size = Annotated[int | None, typer.Option(help="Most pixels along a side.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes of each pretraining.")]
-BatchSize = Annotated[int | None, typer.Option("--batch", help="Images per pretraining step.")]
-Devices = Annotated[int, typer.Option(help="Devices that share each batch, one process each.")]
-Nodes = Annotated[int, typer.Option(help="Machines that do; start the command on each.")]
-Strategy = Annotated[str, typer.Option(help="ddp copies the weights, fsdp shares them out.")]
-Steps = Annotated[int | None, typer.Option(help="Optimiser steps of each trained arm.")]
-Budgets = Annotated[str | None, typer.Option(help="Labelled subjects, as in 5,10,25.")]
-Draws = Annotated[int | None, typer.Option(help="Label subsets per budget.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same results.")]
-Shuffle = Annotated[bool, typer.Option("--shuffle-labels", help="Negative control.")]
-Layout = Annotated[str | None, typer.Option(help="Layout, where recognition guesses wrong.")]
-Subject = Annotated[str | None, typer.Option(help="Regular expression: subject in file name.")]
-Csv = Annotated[str | None, typer.Option(help="Table that tells more of the images, by file name.")]
-Label = Annotated[str | None, typer.Option(help="Its column of the class.")]
-Value = Annotated[str | None, typer.Option(help="Its column of the number to predict.")]
-OwnSplits = Annotated[bool, typer.Option("--own-splits", help="Forget the splits given.")]
-DropNear = Annotated[
-    bool, typer.Option("--drop-near-duplicates", help="Take copies across the split out.")
-]
-Changes = Annotated[list[str] | None, typer.Option("--augment", help="As crop=0.6; repeat.")]
-Allow = Annotated[list[str] | None, typer.Option(help="Permit a banned augmentation; repeat.")]
+
+Offered = dict[str, tuple[Any, Any]]  # an option's default and what typer needs to know of it
+
+READING: Offered = {
+    "layout": (None, _offer(str, "Layout, where recognition guesses wrong.")),
+    "subject": (None, _offer(str, "Regular expression: subject in file name.")),
+    "csv": (None, _offer(str, "Table that tells more of the images, by file name.")),
+    "label": (None, _offer(str, "Its column of the class.")),
+    "value": (None, _offer(str, "Its column of the number to predict.")),
+    "own_splits": (False, _flag("--own-splits", "Forget the splits given.")),
+}
+PREPARING: Offered = READING | {
+    "seed": (0, Seed),
+    "size": (None, _offer(int, "Most pixels along a side.")),
+    "drop_near_duplicates": (
+        False,
+        _flag("--drop-near-duplicates", "Take copies across the split out."),
+    ),
+}
+PRETRAINING: Offered = {
+    "network": (None, _offer(str, f"One of: {_names(NETWORKS)}.")),
+    "locality": (None, _offer(str, "Where the sign sits: global or local.")),
+    "epochs": (None, _offer(int, "Passes of each pretraining.")),
+    "batch": (None, _offer(int, "Images per pretraining step.")),
+    "memory": (None, _offer(str, "Most memory of each pretraining: 8GB.")),
+    "time": (None, _offer(str, "Most time of each pretraining: 30m, 2h.")),
+    "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
+    "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
+}
+SHARING: Offered = {
+    "devices": (
+        1,
+        Annotated[int, typer.Option(help="Devices that share each batch, one process each.")],
+    ),
+    "nodes": (
+        1,
+        Annotated[int, typer.Option(help="Machines that do; start the command on each.")],
+    ),
+    "strategy": (
+        "ddp",
+        Annotated[str, typer.Option(help="ddp copies the weights, fsdp shares them out.")],
+    ),
+}
+SITUATION: Offered = {
+    "labels": (None, _offer(int, "Labelled images.")),
+    "images": (None, _offer(int, "Images in all.")),
+    "size": PREPARING["size"],
+    "dims": (None, _offer(int, "2 or 3.")),
+    "locality": PRETRAINING["locality"],
+    "multi_image": (False, _flag("--multi-image", "Several images show the same thing.")),
+    "time": PRETRAINING["time"],
+    "memory": PRETRAINING["memory"],
+    "natural_weights": (False, _flag("--natural-weights", "Natural-image weights are at hand.")),
+    "network": PRETRAINING["network"],
+}
+STEPS: Offered = {"steps": (None, _offer(int, "Optimiser steps of each trained arm."))}
+BUDGETS: Offered = {"budgets": (None, _offer(str, "Labelled subjects, as in 5,10,25."))}
+JUDGING: Offered = {
+    **STEPS,
+    **BUDGETS,
+    "draws": (None, _offer(int, "Label subsets per budget.")),
+    "ordinal": (False, _flag("--ordinal", "Classes are grades: score kappa too.")),
+    "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
+}
+
+
+def takes(*groups: Offered) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these groups of options; it gets what was chosen as `**choices`, parsed."""
+    offered = {name: option for group in groups for name, option in group.items()}
+    shared = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (default, kind) in offered.items()
+    ]
+
+    def give(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def parse(**given: Any) -> None:
+            for name, read in PARSED.items():
+                if name in given:
+                    given[name] = read(given[name])
+            command(**given)
+
+        own = signature(command, eval_str=True).parameters.values()
+        kept = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in own if p.kind != p.VAR_KEYWORD]
+        parse.__signature__ = Signature([*kept, *shared])  # type: ignore[attr-defined]
+        del parse.__wrapped__, parse.__annotations__
+        return parse
+
+    return give
 
 
 @app.command()
+@takes(PREPARING, PRETRAINING, JUDGING)
 def run(
     data: Data,
     modality: Modality,
     task: Task,
     out: Out,
-    method: Methods = None,
-    network: Network = None,
-    locality: Locality = None,
-    size: Size = None,
-    epochs: Epochs = None,
-    batch: BatchSize = None,
-    steps: Steps = None,
-    budgets: Budgets = None,
-    draws: Draws = None,
-    seed: Seed = 0,
-    shuffle_labels: Shuffle = False,
-    layout: Layout = None,
-    subject: Subject = None,
-    csv: Csv = None,
-    label: Label = None,
-    value: Value = None,
-    own_splits: OwnSplits = False,
-    drop_near_duplicates: DropNear = False,
-    augment: Changes = None,
-    allow: Allow = None,
+    method: Annotated[list[str] | None, typer.Option(help="Methods to try; repeat.")] = None,
+    **choices: Any,
 ) -> None:
     """Index, pretrain, adapt, evaluate and report: from files to a verdict."""
     from tassl.steps import run as run_all
 
-    outcome = run_all(
-        data,
-        modality=modality,
-        task=task,
-        out=out,
-        methods=tuple(method or ()),
-        network=network,
-        locality=locality,
-        size=size,
-        epochs=epochs,
-        batch=batch,
-        steps=steps,
-        budgets=_numbers(budgets),
-        draws=draws,
-        seed=seed,
-        shuffle_labels=shuffle_labels,
-        layout=layout,
-        subject=subject,
-        csv=csv,
-        label=label,
-        value=value,
-        own_splits=own_splits,
-        drop_near_duplicates=drop_near_duplicates,
-        augment=_strengths(augment),
-        allow=tuple(allow or ()),
-    )
-    _show(outcome)
+    methods = tuple(method or ())
+    _show(run_all(data, modality=modality, task=task, out=out, methods=methods, **choices))
 
 
 @app.command()
@@ -138,31 +176,18 @@ def demo(
 
 
 @app.command()
+@takes(READING)
 def index(
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Write the manifest as parquet.")] = None,
-    layout: Layout = None,
-    subject: Subject = None,
-    csv: Csv = None,
-    label: Label = None,
-    value: Value = None,
-    own_splits: OwnSplits = False,
+    **choices: Any,
 ) -> None:
     """Say how a file or folder is understood: images, subjects, labels, splits."""
     from tassl.data.layouts import index as index_data
     from tassl.data.manifest import write_manifest
-    from tassl.data.progress import show_transfer
+    from tassl.data.progress import show_files, show_transfer
 
-    manifest = index_data(
-        data,
-        layout=layout,
-        subject=subject,
-        csv=csv,
-        label=label,
-        value=value,
-        own_splits=own_splits,
-        watch=show_transfer,
-    )
+    manifest = index_data(data, **choices, watch=show_transfer, track=show_files)
     typer.echo(manifest.account())
     if out:
         if out.exists():
@@ -200,98 +225,39 @@ def fetch(
 
 
 @app.command()
+@takes(PREPARING, BUDGETS)
 def audit(
-    data: Data,
-    modality: Modality,
-    out: Out,
-    task: Task = "classification",
-    size: Size = None,
-    budgets: Budgets = None,
-    seed: Seed = 0,
-    layout: Layout = None,
-    subject: Subject = None,
-    csv: Csv = None,
-    label: Label = None,
-    value: Value = None,
-    own_splits: OwnSplits = False,
+    data: Data, modality: Modality, out: Out, task: Task = "classification", **choices: Any
 ) -> None:
     """Look for what is wrong with the data: copies, leaks, rare classes, markers, shortcuts."""
     from tassl.steps import audit as audit_data
 
-    audit_data(
-        data,
-        modality=modality,
-        out=out,
-        task=task,
-        size=size,
-        budgets=_numbers(budgets),
-        seed=seed,
-        layout=layout,
-        subject=subject,
-        csv=csv,
-        label=label,
-        value=value,
-        own_splits=own_splits,
-    )
+    audit_data(data, modality=modality, out=out, task=task, **choices)
 
 
 @app.command()
+@takes(PREPARING, PRETRAINING, SHARING)
 def pretrain(
     data: Data,
     method: Method,
     modality: Modality,
     out: Out,
     task: Task = "classification",
-    network: Network = None,
-    locality: Locality = None,
-    size: Size = None,
-    epochs: Epochs = None,
-    batch: BatchSize = None,
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    strategy: Strategy = "ddp",
-    seed: Seed = 0,
-    layout: Layout = None,
-    subject: Subject = None,
-    csv: Csv = None,
-    label: Label = None,
-    value: Value = None,
-    own_splits: OwnSplits = False,
-    drop_near_duplicates: DropNear = False,
-    augment: Changes = None,
-    allow: Allow = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it costs, from a few real steps.")
+    ] = False,
+    **choices: Any,
 ) -> None:
     """Pretrain one method on the images outside the test split."""
+    from tassl.steps import plan
     from tassl.steps import pretrain as pretrain_data
 
-    pretrain_data(
-        data,
-        method=method,
-        modality=modality,
-        out=out,
-        task=task,
-        network=network,
-        locality=locality,
-        size=size,
-        epochs=epochs,
-        batch=batch,
-        devices=devices,
-        nodes=nodes,
-        strategy=strategy,
-        seed=seed,
-        layout=layout,
-        subject=subject,
-        csv=csv,
-        label=label,
-        value=value,
-        own_splits=own_splits,
-        drop_near_duplicates=drop_near_duplicates,
-        augment=_strengths(augment),
-        allow=tuple(allow or ()),
-    )
+    step = plan if dry_run else pretrain_data
+    step(data, method=method, modality=modality, out=out, task=task, **choices)
 
 
 @app.command()
+@takes(PREPARING, STEPS)
 def adapt(
     data: Data,
     modality: Modality,
@@ -300,82 +266,62 @@ def adapt(
     checkpoint: Annotated[Path | None, typer.Option(help="Folder; scratch unless given.")] = None,
     labels: Annotated[int | None, typer.Option(help="Labelled subjects; all unless given.")] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Leave the encoder as it is.")] = False,
-    steps: Steps = None,
-    seed: Seed = 0,
-    layout: Layout = None,
-    subject: Subject = None,
-    csv: Csv = None,
-    label: Label = None,
-    value: Value = None,
-    own_splits: OwnSplits = False,
-    drop_near_duplicates: DropNear = False,
+    **choices: Any,
 ) -> None:
     """Fit one head with few labels, and score it on the test subjects."""
     from tassl.steps import adapt as adapt_data
 
-    adapt_data(
-        data,
-        modality=modality,
-        task=task,
-        out=out,
-        checkpoint=checkpoint,
-        labels=labels,
-        frozen=frozen,
-        steps=steps,
-        seed=seed,
-        layout=layout,
-        subject=subject,
-        csv=csv,
-        label=label,
-        value=value,
-        own_splits=own_splits,
-        drop_near_duplicates=drop_near_duplicates,
-    )
+    ours = {"checkpoint": checkpoint, "labels": labels, "frozen": frozen}
+    adapt_data(data, modality=modality, task=task, out=out, **ours, **choices)
 
 
 @app.command()
+@takes(PREPARING, JUDGING)
 def evaluate(
     data: Data,
     modality: Modality,
     task: Task,
     out: Out,
     checkpoint: Annotated[list[str], typer.Option(help="As NAME=FOLDER; repeat.")],
-    steps: Steps = None,
-    budgets: Budgets = None,
-    draws: Draws = None,
-    seed: Seed = 0,
-    shuffle_labels: Shuffle = False,
-    layout: Layout = None,
-    subject: Subject = None,
-    csv: Csv = None,
-    label: Label = None,
-    value: Value = None,
-    own_splits: OwnSplits = False,
-    drop_near_duplicates: DropNear = False,
+    **choices: Any,
 ) -> None:
     """Compare pretrained checkpoints with the baselines, under the protocol."""
     from tassl.steps import evaluate as evaluate_data
 
-    outcome = evaluate_data(
-        data,
-        dict(_pair(item, "--checkpoint NAME=FOLDER") for item in checkpoint),
-        modality=modality,
-        task=task,
-        out=out,
-        steps=steps,
-        budgets=_numbers(budgets),
-        draws=draws,
-        seed=seed,
-        shuffle_labels=shuffle_labels,
-        layout=layout,
-        subject=subject,
-        csv=csv,
-        label=label,
-        value=value,
-        own_splits=own_splits,
-        drop_near_duplicates=drop_near_duplicates,
+    places = dict(_pair(item, "--checkpoint NAME=FOLDER") for item in checkpoint)
+    _show(evaluate_data(data, places, modality=modality, task=task, out=out, **choices))
+
+
+@app.command()
+@takes(SITUATION)
+def advise(
+    modality: Modality,
+    task: Task,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **choices: Any,
+) -> None:
+    """Say which pretraining to try first, or none, and what speaks for and against it."""
+    from tassl.advisor import advise as weigh
+    from tassl.advisor.telling import tell
+    from tassl.amounts import parse_memory, parse_time
+
+    time, memory = choices.pop("time"), choices.pop("memory")
+    advice = weigh(
+        modality,
+        task,
+        minutes=time and parse_time(time) / 60,
+        memory=memory and parse_memory(memory) / 1e9,
+        **choices,
     )
-    _show(outcome)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(advice.facts(), indent=1))
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(tell(advice)))
 
 
 @app.command()
@@ -426,6 +372,13 @@ def _strengths(items: list[str] | None) -> dict[str, float]:
         raise OptionError(f"--augment {items}: wanted numbers, as in crop=0.6.") from None
 
 
+PARSED: dict[str, Callable[[Any], Any]] = {
+    "budgets": _numbers,
+    "augment": _strengths,
+    "allow": lambda names: tuple(names or ()),
+}
+
+
 def _pair(item: str, wanted: str) -> tuple[str, str]:
     name, equals, value = item.partition("=")
     if not (name and equals and value):
@@ -460,13 +413,16 @@ def _show(outcome: Outcome) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from tassl.evaluation.metrics import show_score
+
     table = Table("arm", "labels", "metric", "mean", "95% interval", "against the best baseline")
     for row in outcome.results.to_dict("records"):
         if row["metric"] == outcome.verdict["metric"]:
-            span = f"{row['low']:.3f} to {row['high']:.3f}"
-            gap = f"{row['verdict']} ({row['difference']:+.3f})" if row["method"] else ""
+            span = f"{show_score(row['low'])} to {show_score(row['high'])}"
+            difference = show_score(row["difference"], "+")
+            gap = f"{row['verdict']} ({difference})" if row["method"] else ""
             name, labels, metric = row["arm"], row["budget"], row["metric"]
-            table.add_row(name, labels, metric, f"{row['mean']:.3f}", span, gap)
+            table.add_row(name, labels, metric, show_score(row["mean"]), span, gap)
     console = Console(highlight=False)
     console.print(table)
     console.print(outcome.verdict["sentence"], style="bold", markup=False)

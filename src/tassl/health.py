@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -29,7 +30,8 @@ class Epoch:
     Args:
         epoch: Number from 1; 0 is the state before training.
         loss: Mean over the steps, NaN for epoch 0.
-        feature_std: Spread of unit feature vectors, 0 (all alike) to 1.
+        feature_std: Spread of unit feature vectors, 0 (all alike) to 1; the mean cosine between
+            two images is 1 less its square.
         effective_rank: Directions that the features use.
         learning_rate: At the end of the epoch.
         seconds: Time that the epoch took.
@@ -49,14 +51,16 @@ class Health:
 
     Args:
         verdict: "healthy", "diverged at epoch N: ...", "collapsed at epoch N: ...", "solved at
-            epoch N ..." or "stagnated: ...".
+            epoch N ...", "stagnated: ..." or "shortcut: ...".
         healthy: Whether the checkpoint can be trusted.
         action: What to do next, in words.
+        kept: Epoch whose weights are kept instead of the last, after a collapse or a divergence.
     """
 
     verdict: str
     healthy: bool
     action: str
+    kept: int | None = None
 
 
 SOUND = Health("healthy", True, "Go on.")
@@ -92,22 +96,48 @@ def judge(history: Sequence[Epoch], *, epochs: int | None = None, steady: bool =
     planned = epochs or len(history) - 1
     start, trained = history[0], history[1:]
     for line in trained:
-        if not (math.isfinite(line.loss) and math.isfinite(line.feature_std)):
+        if not _finite(line):
+            kept = last_sound(history[: line.epoch])
             return Health(
                 f"diverged at epoch {line.epoch}: the loss or the features are not finite",
                 False,
-                "Lower the learning rate, and look for images with extreme values in the audit.",
+                "Lower the learning rate, and look for images with extreme values in the audit. "
+                f"The checkpoint holds the weights of epoch {kept}.",
+                kept,
             )
         if _collapsed(line, start):
+            kept = last_sound(history[: line.epoch])
             return Health(
                 f"collapsed at epoch {line.epoch}: features of different images are alike "
-                f"(spread {line.feature_std:.3f}, {start.feature_std:.3f} before training; "
-                f"effective rank {line.effective_rank:.1f})",
+                f"(mean cosine {1 - line.feature_std**2:.3f}, spread {line.feature_std:.3f}, "
+                f"{start.feature_std:.3f} before training; effective rank "
+                f"{line.effective_rank:.1f})",
                 False,
-                "Use a larger batch, a lower learning rate or another method; do not use this "
-                "checkpoint.",
+                "Use a larger batch, a lower learning rate or another method. The checkpoint holds "
+                f"the weights of epoch {kept}, before features began to shrink.",
+                kept,
             )
     return _judge_loss(trained, planned) if steady else SOUND
+
+
+def last_sound(history: Sequence[Epoch]) -> int:
+    """The last epoch whose features have at least half of the usual spread and rank so far.
+
+    Within one run the effective rank may choose (Garrido et al. 2023, section 5); it is asked for
+    no more than to leave out the epochs in which a collapse builds up.
+    """
+    known = [history[0], *[line for line in history[1:] if _finite(line)]]
+    for count in range(len(known), 1, -1):
+        last, so_far = known[count - 1], known[:count]
+        spread = median(line.feature_std for line in so_far)
+        rank = median(line.effective_rank for line in so_far)
+        if last.feature_std >= spread / 2 and last.effective_rank >= rank / 2:
+            return last.epoch
+    return 0
+
+
+def _finite(line: Epoch) -> bool:
+    return math.isfinite(line.loss) and math.isfinite(line.feature_std)
 
 
 def _collapsed(line: Epoch, start: Epoch) -> bool:

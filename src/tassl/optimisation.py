@@ -52,3 +52,10 @@ def cosine_share(step: int, total: int, warmup: float) -> float:
     if step < rise:
         return (step + 1) / rise
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
+
+
+def constant_share(step: int, total: int, falling_from: int, rise: int) -> float:
+    """Share of the peak learning rate at a step: a linear rise, a plateau, 1 - sqrt to zero."""
+    risen = min(1.0, (step + 1) / rise)
+    fallen = (step - falling_from) / max(1, total - falling_from)
+    return risen * (1 - math.sqrt(min(1.0, max(0.0, fallen))))

@@ -15,7 +15,7 @@ from tassl.data.files import write_json
 from tassl.errors import OptionError
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
-from tassl.pretraining import Ranks
+from tassl.pretraining import Plan, Ranks
 from tassl.report import write_audit, write_report
 from tassl.study import Outcome, Study, run_study
 from tassl.study.folder import SPLIT, claim_folder
@@ -23,8 +23,10 @@ from tassl.study.narrator import Narrator
 from tassl.study.preparation import join_prepared, share_split
 from tassl.study.running import (
     Clock,
+    choose_safe,
     label_subsets,
     make_bench,
+    plan_one,
     prepare_data,
     pretrain_one,
 )
@@ -144,7 +146,7 @@ def pretrain(
 
     Args:
         data: File or folder of images; labels are not needed.
-        method: Key in `tassl.methods.METHODS`.
+        method: Key in `tassl.methods.METHODS`; its fallback is taken where batches are too small.
         modality: Key in `tassl.modality.MODALITIES`.
         out: New folder; the checkpoint goes to `out/pretrain/METHOD`.
         task: Task that the features are for: sets network and locality.
@@ -154,22 +156,58 @@ def pretrain(
     study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
     study.check()
-    ranks, place = Ranks(study.devices, study.nodes, study.strategy), folder / "pretrain" / method
+    ranks = Ranks(study.devices, study.nodes, study.strategy)
     ranks.check()
     if ranks.own:
-        prepared = join_prepared(study, folder)
-        return pretrain_one(study, prepared, method, place, Narrator(quiet=True))
+        prepared, silent = join_prepared(study, folder), Narrator(quiet=True)
+        (method,) = choose_safe(study, prepared, [method], silent)
+        return pretrain_one(study, prepared, method, folder / "pretrain" / method, silent)
     claim_folder(folder, study.facts())
     (folder / SPLIT).unlink(missing_ok=True)
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
     if ranks.count > 1:
         share_split(folder, prepared)
+    (method,) = choose_safe(study, prepared, [method], narrator)
+    place = folder / "pretrain" / method
     with clock.timing(f"pretrain/{method}"):
         checkpoint = pretrain_one(study, prepared, method, place, narrator)
     (folder / SPLIT).unlink(missing_ok=True)
     narrator.say(f"Checkpoint: {place}")
     return checkpoint
+
+
+def plan(
+    data: str | Path,
+    *,
+    method: str,
+    modality: str,
+    out: str | Path,
+    task: str = "classification",
+    quiet: bool = False,
+    **choices: Any,
+) -> Plan:
+    """Say what `pretrain` would do and cost, from a few real steps; nothing is trained.
+
+    Args:
+        data: File or folder of images; labels are not needed.
+        method: Key in `tassl.methods.METHODS`.
+        modality: Key in `tassl.modality.MODALITIES`.
+        out: New folder; gets the prepared images, which `pretrain` then takes up.
+        task: Task that the features are for: sets network and locality.
+        quiet: Say nothing.
+        **choices: As for `run`; `memory` and `time` are what the pretraining has to keep to.
+    """
+    study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
+    folder, narrator = Path(out), Narrator(quiet=quiet)
+    study.check()
+    if study.devices * study.nodes > 1:
+        raise OptionError(
+            "A few steps are measured in one process. Leave out --dry-run or --devices and --nodes."
+        )
+    claim_folder(folder, study.facts())
+    prepared = prepare_data(study, folder, narrator, Clock(folder))
+    return plan_one(study, prepared, method, narrator)
 
 
 def adapt(

@@ -1,71 +1,24 @@
-"""Which pretext methods to try first, and why."""
+"""Which pretraining to try first, and why: published evidence, rules and their limits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
-from tassl.heads import HEADS
-from tassl.methods import METHODS
-from tassl.modality import MODALITIES
-from tassl.registry import look_up
+from tassl.advisor.advice import Advice, Strategy, weigh
+from tassl.advisor.query import Query
 
-PRIORS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "classification": (
-        (
-            "contrastive",
-            "global discriminative features serve image-level decisions",
-            "Wald et al. 2025, arXiv:2412.17041; arXiv:2605.23995 (abstract)",
-        ),
-        (
-            "generative",
-            "keeps what contrast may drop and works on small pools; judge it fine-tuned",
-            "Zhou et al. 2023, arXiv:2203.05573; Xiao et al. 2023, arXiv:2210.12843",
-        ),
-    ),
-    "segmentation": (
-        (
-            "generative",
-            "masked restoration keeps anatomy and pretrains the decoder",
-            "Wald et al. 2025, arXiv:2412.17041 and arXiv:2410.23132",
-        ),
-        (
-            "contrastive",
-            "global contrast leaves the decoder fresh; kept so that the advice is tested",
-            "Wald et al. 2025, arXiv:2412.17041",
-        ),
-    ),
-}
+__all__ = ["Advice", "Query", "Strategy", "advise"]
 
 
-@dataclass(frozen=True)
-class Suggestion:
-    """One method worth trying.
+def advise(modality: str, task: str, **choices: Any) -> Advice:
+    """Rank pretraining strategies for a situation, and say whether to pretrain at all.
 
     Args:
-        method: Key in `METHODS`.
-        paradigm: Its paradigm.
-        reason: Why it stands at this place.
-        source: Who found so.
-    """
-
-    method: str
-    paradigm: str
-    reason: str
-    source: str
-
-
-def suggest(task: str, modality: str) -> list[Suggestion]:
-    """Rank methods for a task by published priors: one per paradigm, the best paradigm first.
-
-    The priors say where to look first, not what will win: the study measures that.
+        modality: Key in `tassl.modality.MODALITIES`.
+        task: Such as "classification".
+        **choices: Any other field of `Query`.
 
     Raises:
-        UnknownName: No such task or modality.
+        OptionError: The situation is unknown, impossible or contradicts itself.
     """
-    look_up(HEADS, task, "task")
-    look_up(MODALITIES, modality, "modality")
-    ranking = []
-    for paradigm, reason, source in PRIORS[task]:
-        names = [name for name, card in METHODS.items() if card.paradigm == paradigm]
-        ranking += [Suggestion(name, paradigm, reason, source) for name in names[:1]]
-    return ranking
+    return weigh(Query(modality, task, **choices))

@@ -29,17 +29,25 @@ class Grid:
 
 
 def choose_grid(
-    shapes: Sequence[tuple[int, ...]], spacings: Sequence[Spacing], longest: int
+    shapes: Sequence[tuple[int, ...]],
+    spacings: Sequence[Spacing],
+    longest: int,
+    *,
+    to_scale: bool = False,
 ) -> Grid:
     """Choose the smallest grid that holds every image, at most `longest` pixels a side.
 
     Images keep their aspect ratio. Where all voxel sizes are known the median one is kept,
     coarsened only as far as the limit asks. Pictures whose fields of view differ widely are scaled
-    each on its own all the same: on one scale most of them would be specks.
+    each on its own all the same: on one scale most of them would be specks. `to_scale` keeps even
+    those on one scale, for tasks that need the size in mm.
     """
     sizes = np.array(shapes, dtype=float)
     known = [spacing for spacing in spacings if spacing is not None]
-    if len(known) < len(shapes) or (sizes.shape[1] == 2 and _differ(sizes * np.array(known))):
+    alone = len(known) < len(shapes)
+    if not alone and not to_scale and sizes.shape[1] == 2:
+        alone = _differ(sizes * np.array(known))
+    if alone:
         limit = min(longest, int(sizes.max()))
         scaled = sizes * (limit / sizes.max(1))[:, None]
         return Grid(tuple(max(1, int(n)) for n in np.round(scaled.max(0))), None)

@@ -1,16 +1,20 @@
-"""Metrics as functions of subject weights, so that one call scores every bootstrap resample.
-
-A prediction table has one row per test image. Weights are (resample, row): how often the row's
-subject was drawn; a row of ones is the plain metric.
-"""
+"""Every metric by name: how it is scored, and which end of its scale is good."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from tassl.evaluation import classification, regression, segmentation
+from tassl.evaluation.columns import weigh
+
+Score = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
+ANY = (-math.inf, math.inf)
+DECIMALS = 3
 
 
 @dataclass(frozen=True)
@@ -21,95 +25,150 @@ class Metric:
         title: As the field writes it.
         score: (table, weights (resample, row)) to (resample,).
         source: Definition.
+        bounds: Least and largest value it can take.
+        best: Value of a perfect prediction.
+        in_unit: Whether it carries the unit of the run: of the value predicted, or of length.
+        each: The score of single images (row,), NaN for those that it leaves out; None where it
+            is one of the whole table.
     """
 
     title: str
-    score: Callable[[pd.DataFrame, np.ndarray], np.ndarray]
+    score: Score
     source: str
+    bounds: tuple[float, float] = (0.0, 1.0)
+    best: float = 1.0
+    in_unit: bool = False
+    each: Callable[[pd.DataFrame], np.ndarray] | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, -1 where less is."""
+        return 1 if self.best > self.bounds[0] else -1
+
+    @property
+    def wish(self) -> str:
+        """What is good, in words."""
+        if self.best not in self.bounds:
+            return f"Nearest to {self.best:g} is best"
+        return "Higher is better" if self.sign > 0 else "Lower is better"
+
+    def merit(self, value: float) -> float:
+        """A number that is larger the better the value is; least of all for NaN."""
+        return -math.inf if math.isnan(value) else self.sign * value
+
+    def name(self, unit: str = "") -> str:
+        """Title, with the unit where it carries one: "MAE (mm)"."""
+        return f"{self.title} ({unit})" if self.in_unit and unit else self.title
 
 
-def columns_of(table: pd.DataFrame, prefix: str) -> np.ndarray:
-    """The numbered columns with this prefix, in order of their numbers."""
-    names = [name for name in table.columns if name.startswith(prefix)]
-    return table[sorted(names, key=lambda name: int(name.removeprefix(prefix)))].to_numpy()
+def of_images(
+    title: str, each: Callable[[pd.DataFrame], np.ndarray], source: str, **more: object
+) -> Metric:
+    """A metric that is the mean over images of a score that each has."""
+    return Metric(title, lambda table, w: weigh(each(table), w), source, each=each, **more)  # type: ignore[arg-type]
 
 
-def auroc(table: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """Area under the receiver operating curve; macro one-versus-rest beyond two classes.
-
-    A resample in which a class is absent gives NaN.
-    """
-    scores, labels = columns_of(table, "score_"), table.label.to_numpy()
-    if scores.shape[1] == 2:
-        return binary_auroc(scores[:, 1], labels == 1, weights)
-    each = [binary_auroc(scores[:, c], labels == c, weights) for c in range(scores.shape[1])]
-    return np.mean(each, axis=0)
-
-
-def binary_auroc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Probability that a positive outranks a negative, ties counting half."""
-    order = np.argsort(scores, kind="stable")
-    _, starts = np.unique(scores[order], return_index=True)
-    positives = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1)
-    negatives = np.add.reduceat(weights[:, order] * ~positive[order], starts, axis=1)
-    below = np.cumsum(negatives, 1) - negatives / 2
-    pairs = positives.sum(1) * negatives.sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (positives * below).sum(1) / pairs
-
-
-def balanced_accuracy(table: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """Mean over the classes of the share of their images that is found."""
-    scores, labels = columns_of(table, "score_"), table.label.to_numpy()
-    right = scores.argmax(1) == labels
-    recalls = []
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for c in np.unique(labels):
-            recalls.append((weights @ (right & (labels == c))) / (weights @ (labels == c)))
-    return np.mean(recalls, axis=0)
-
-
-def dice(table: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """Mean over images of the mean Dice over the foreground classes present in the reference.
-
-    An image whose reference is empty scores 1 if nothing is predicted, else 0.
-    """
-    return (weights @ dice_per_image(table)) / weights.sum(1)
-
-
-def dice_per_image(table: pd.DataFrame) -> np.ndarray:
-    """One Dice per image: the mean over its classes, as `dice` defines it."""
-    return np.nanmean(columns_of(table, "dice_"), axis=1)
-
-
-def dice_of_masks(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
-    """Dice of every foreground class of one image.
-
-    Args:
-        predicted: Class numbers, (*space).
-        truth: Class numbers, (*space).
-        classes: Number of classes, background included.
-
-    Returns:
-        (classes - 1,): NaN for a class absent from the reference. Where the whole reference is
-        empty, 1 for classes that are not predicted and 0 for those that are.
-    """
-    size = lambda mask: np.bincount(mask.ravel(), minlength=classes)[1:].astype(float)  # noqa: E731
-    overlap = size(np.where(predicted == truth, truth, 0))
-    given, found = size(truth), size(predicted)
-    if not given.any():
-        return np.where(found > 0, 0.0, 1.0)
-    scores = 2 * overlap / np.maximum(given + found, 1)
-    return np.where(given > 0, scores, np.nan)
-
+RELOADED = "Maier-Hein et al., Nature Methods 2024, arXiv:2206.01653"
+BLAND = "Bland & Altman, Lancet 1986"
 
 METRICS: dict[str, Metric] = {
-    "auroc": Metric("AUROC", auroc, "Hanley & McNeil 1982; macro one-versus-rest"),
-    "balanced_accuracy": Metric("Balanced accuracy", balanced_accuracy, "Brodersen et al. 2010"),
-    "dice": Metric("Dice", dice, "Dice 1945; per image first, as in arXiv:2206.01653"),
+    "auroc": Metric("AUROC", classification.auroc, "Hanley & McNeil 1982; macro one-versus-rest"),
+    "balanced_accuracy": Metric(
+        "Balanced accuracy", classification.balanced_accuracy, "Brodersen et al. 2010"
+    ),
+    "auprc": Metric(
+        "AUPRC", classification.auprc, "average precision; Saito & Rehmsmeier, PLoS ONE 2015"
+    ),
+    "sensitivity_90": Metric(
+        "Sensitivity at 90% specificity", classification.sensitivity_at(0.9), RELOADED
+    ),
+    "sensitivity_95": Metric(
+        "Sensitivity at 95% specificity", classification.sensitivity_at(0.95), RELOADED
+    ),
+    "f1": Metric("F1", classification.f1, f"macro beyond two classes; {RELOADED}"),
+    "kappa": Metric("Quadratic kappa", classification.kappa, "Cohen 1968", bounds=(-1.0, 1.0)),
+    "brier": of_images(
+        "Brier score", classification.brier_per_image, "Brier 1950, halved: in [0, 1]", best=0.0
+    ),
+    "ece": Metric(
+        "Calibration error (ECE)",
+        classification.calibration_error,
+        "Guo et al., ICML 2017, arXiv:1706.04599; 15 bins",
+        best=0.0,
+    ),
+    "dice": of_images(
+        "Dice", segmentation.dice_per_image, "Dice 1945; per image first, as in arXiv:2206.01653"
+    ),
+    "nsd": of_images(
+        "NSD",
+        segmentation.score_per_image("nsd"),
+        "Nikolov et al. 2021, arXiv:1809.04430; boundary voxels counted alike",
+    ),
+    "hd95": of_images(
+        "HD95",
+        segmentation.score_per_image("hd95"),
+        f"the larger 95th percentile of the two directions; {RELOADED}",
+        bounds=(0.0, math.inf),
+        best=0.0,
+        in_unit=True,
+    ),
+    "volume_error": of_images(
+        "Relative volume error",
+        segmentation.score_per_image("volume_error"),
+        RELOADED,
+        bounds=(0.0, math.inf),
+        best=0.0,
+    ),
+    "lesion_f1": of_images(
+        "Lesion-wise F1",
+        segmentation.score_per_image("lesion_f1"),
+        "Carass et al., NeuroImage 2017, 10.1016/j.neuroimage.2016.12.064; any overlap counts",
+    ),
+    "false_alarms": of_images(
+        "False alarms on empty references", segmentation.false_alarm, RELOADED, best=0.0
+    ),
+    "mae": of_images(
+        "MAE",
+        regression.absolute_error,
+        "Willmott & Matsuura 2005",
+        bounds=(0.0, math.inf),
+        best=0.0,
+        in_unit=True,
+    ),
+    "r2": Metric("R²", regression.r2, RELOADED, bounds=(-math.inf, 1.0)),
+    "rmse": Metric(
+        "RMSE", regression.rmse, RELOADED, bounds=(0.0, math.inf), best=0.0, in_unit=True
+    ),
+    "ccc": Metric(
+        "CCC", regression.ccc, "Lin, Biometrics 1989, 10.2307/2532051", bounds=(-1.0, 1.0)
+    ),
+    "calibration_slope": Metric(
+        "Calibration slope",
+        regression.calibration_slope,
+        "Van Calster et al., BMC Medicine 2019, 10.1186/s12916-019-1466-7",
+        bounds=ANY,
+    ),
+    "bias": Metric("Bias", regression.bias, BLAND, bounds=ANY, best=0.0, in_unit=True),
+    "agreement_low": Metric(
+        "Lower limit of agreement", regression.agreement_low, BLAND, ANY, 0.0, in_unit=True
+    ),
+    "agreement_high": Metric(
+        "Upper limit of agreement", regression.agreement_high, BLAND, ANY, 0.0, in_unit=True
+    ),
 }
 
 
 def score_once(table: pd.DataFrame, metric: str) -> float:
     """The plain metric of a prediction table, every row counting once."""
     return float(METRICS[metric].score(table, np.ones((1, len(table))))[0])
+
+
+def show_score(value: float, sign: str = "") -> str:
+    """Four digits of a large number, three decimals of a small one.
+
+    Args:
+        value: The number.
+        sign: "+" to show a plus.
+    """
+    whole = math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
+    return f"{value:{sign}.{DECIMALS - min(DECIMALS, max(0, whole))}f}"

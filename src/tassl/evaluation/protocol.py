@@ -15,6 +15,8 @@ class Protocol:
         draws: Label subsets per budget; each is nested in the same draw of the next budget.
         val_share: Subjects held out for tuning where the data set gives no validation split.
         test_share: Subjects held out for testing where the data set gives no test split.
+        tolerance: Distance up to which a boundary counts as right, in mm; in pixels of the grid
+            where the files give no voxel size.
         rates: Learning rates that every trained arm is tuned over, on validation subjects.
         resamples: Bootstrap resamples.
         confidence: Level of the intervals.
@@ -26,6 +28,7 @@ class Protocol:
     draws: int = 4
     val_share: float = 0.1
     test_share: float = 0.25
+    tolerance: float = 2.0
     rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     resamples: int = 2000
     confidence: float = 0.95

@@ -10,6 +10,8 @@ import pandas as pd
 
 from tassl.errors import InputError
 
+FIFTHS = 5
+
 
 @dataclass(frozen=True)
 class Subset:
@@ -29,6 +31,16 @@ class Subset:
 def subject_strata(table: pd.DataFrame) -> pd.Series:
     """The class of each subject: that of its highest-numbered image."""
     return table.groupby("subject", sort=True).label.max()
+
+
+def number_quantiles(table: pd.DataFrame) -> np.ndarray:
+    """The fifth of the range of values that each row's subject belongs to, -1 where unknown.
+
+    Args:
+        table: Columns subject, value; several values of a subject count by their mean.
+    """
+    means = table.groupby("subject").value.mean().dropna()
+    return table.subject.map(_rank_fifths(means)).fillna(-1).astype(int).to_numpy()
 
 
 def draw_splits(table: pd.DataFrame, val: float, test: float, seed: int) -> np.ndarray:
@@ -69,17 +81,19 @@ def draw_subsets(
     seed: int,
     *,
     stratified: bool,
+    even: bool = False,
 ) -> list[Subset]:
     """Draw nested label subsets by subject.
 
     Args:
-        table: Columns subject, label.
+        table: Columns subject, label; value for `even`.
         usable: Rows that may be labelled (training side, with a label or mask).
         budgets: Subjects, per class if stratified. Budgets that all classes fall short of, and
             those that would take every subject, are left to "all".
         draws: Draws per budget.
         seed: Of the draws.
         stratified: Count subjects per class.
+        even: Spread the subjects of every budget evenly over the range of values.
 
     Returns:
         Subsets by rising budget, "all" last, `draws` of each.
@@ -93,13 +107,27 @@ def draw_subsets(
     subsets = []
     for draw in range(draws):
         rng = np.random.default_rng((seed, draw, 1))
-        queues = [rng.permutation(strata.index[strata == c]) for c in sorted(sizes.index)]
+        if even:
+            queues = [_queue_evenly(pool.groupby("subject").value.mean(), rng)]
+        else:
+            queues = [rng.permutation(strata.index[strata == c]) for c in sorted(sizes.index)]
         for budget in [*kept, None]:
             chosen = np.concatenate([queue[:budget] for queue in queues])
             rows = usable[np.isin(pool.subject.to_numpy(), chosen)]
             subsets.append(Subset(str(budget or "all"), draw, np.sort(rows)))
     order = [str(b) for b in kept] + ["all"]
     return sorted(subsets, key=lambda subset: (order.index(subset.budget), subset.draw))
+
+
+def _rank_fifths(means: pd.Series) -> pd.Series:
+    return (means.rank(method="first").astype(int) - 1) * FIFTHS // len(means)
+
+
+def _queue_evenly(means: pd.Series, rng: np.random.Generator) -> np.ndarray:
+    """Subjects in an order of which every five in turn come from the five fifths of the values."""
+    shuffled = means.iloc[rng.permutation(len(means))]
+    turns = shuffled.groupby(_rank_fifths(shuffled)).cumcount()
+    return shuffled.index.to_numpy()[np.argsort(turns, kind="stable")]
 
 
 def _take_share(strata: pd.Series, share: float, rng: np.random.Generator) -> set:

@@ -51,11 +51,13 @@ class Scores:
         observed: (draw,), on the test subjects as they are.
         resampled: (resample, draw), on resampled subjects.
         subjects: Number of test subjects.
+        left_out: Test images that the metric does not count.
     """
 
     observed: np.ndarray
     resampled: np.ndarray
     subjects: int
+    left_out: int = 0
 
     def minus(self, other: Scores) -> Scores:
         """Paired differences, draw by draw and resample by resample."""
@@ -74,12 +76,12 @@ def subject_weights(subjects: pd.Series, resamples: int, seed: int) -> np.ndarra
 
 def score_draws(tables: Sequence[pd.DataFrame], metric: str, weights: np.ndarray) -> Scores:
     """Score the predictions of every draw of one arm and budget; rows as in `weights`."""
-    score = METRICS[metric].score
-    plain = np.ones((1, weights.shape[1]))
+    card, plain = METRICS[metric], np.ones((1, weights.shape[1]))
     return Scores(
-        np.array([score(table, plain)[0] for table in tables]),
-        np.stack([score(table, weights) for table in tables], axis=1),
+        np.array([card.score(table, plain)[0] for table in tables]),
+        np.stack([card.score(table, weights) for table in tables], axis=1),
         tables[0].subject.nunique(),
+        int(np.isnan(card.each(tables[0])).sum()) if card.each else 0,
     )
 
 
@@ -94,11 +96,12 @@ def estimate(scores: Scores, confidence: float, like: Sequence[Scores] = ()) -> 
         confidence: Level of the interval.
         like: Scores whose draws vary for the same reasons (the other arms of the budget).
     """
-    draws = len(scores.observed)
+    draws, value = len(scores.observed), float(scores.observed.mean())
+    if not np.isfinite(value):
+        return Estimate(value, np.nan, np.nan, 1.0, np.nan)
     by_subject = float(np.nanvar(scores.resampled.mean(axis=1), ddof=1))
     by_draw, draw_freedom = _draw_variance(scores, like)
     error = np.sqrt(by_subject + by_draw / draws)
-    value = float(scores.observed.mean())
     if error == 0:
         certain = value != 0 and scores.subjects > 1
         return Estimate(value, value, value, 0.0 if certain else 1.0, 0.0)

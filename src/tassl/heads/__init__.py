@@ -15,12 +15,14 @@ class HeadCard(Card):
         network: Default network for this task.
         locality: Where the sign sits unless the user says otherwise.
         metrics: Metrics, the first decides; keys in `tassl.evaluation.metrics.METRICS`.
+        target: What an image needs to be labelled: "label", "mask" or "value".
         unit: What a label budget counts.
     """
 
     network: str = "cnn"
     locality: str = "global"
     metrics: tuple[str, ...] = ()
+    target: str = "label"
     unit: str = "subjects"
 
 
@@ -30,7 +32,16 @@ HEADS: dict[str, HeadCard] = {
         at="tassl.heads.classifier:Classifier",
         network="cnn",
         locality="global",
-        metrics=("auroc", "balanced_accuracy"),
+        metrics=(
+            "auroc",
+            "balanced_accuracy",
+            "auprc",
+            "sensitivity_90",
+            "sensitivity_95",
+            "f1",
+            "brier",
+            "ece",
+        ),
         unit="subjects per class",
     ),
     "segmentation": HeadCard(
@@ -39,7 +50,23 @@ HEADS: dict[str, HeadCard] = {
         source="Isensee et al., Nature Methods 2021, 10.1038/s41592-020-01008-z",
         network="unet",
         locality="local",
-        metrics=("dice",),
-        unit="subjects",
+        metrics=("dice", "nsd", "hd95", "volume_error", "lesion_f1", "false_alarms"),
+        target="mask",
+    ),
+    "regression": HeadCard(
+        "Regression",
+        at="tassl.heads.regressor:Regressor",
+        source="Huber, Ann. Math. Stat. 1964",
+        metrics=(
+            "mae",
+            "r2",
+            "rmse",
+            "ccc",
+            "calibration_slope",
+            "bias",
+            "agreement_low",
+            "agreement_high",
+        ),
+        target="value",
     ),
 }

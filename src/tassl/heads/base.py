@@ -16,10 +16,11 @@ class Head(nn.Module, ABC):
     Args:
         encoder: Pretrained or fresh.
         decoder: Pretrained, or None to start a fresh one where the task needs it.
-        classes: Number of classes, background included for segmentation.
+        classes: Number of classes, background included for segmentation; 1 for a number.
 
     Attributes:
-        dense: Whether the target is a mask (batch, *space) rather than one class per image.
+        dense: Whether the target is a mask (batch, *space) rather than one class or number per
+            image.
     """
 
     dense: bool = False
@@ -31,7 +32,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Scores, (batch, class) or (batch, class, *space)."""
+        """Scores, (batch, class) or (batch, class, *space); class is 1 for a number."""
 
     @abstractmethod
     def loss(self, images: Tensor, target: Tensor) -> Tensor:
@@ -41,5 +42,5 @@ class Head(nn.Module, ABC):
         """Called once before fitting, with the labels to fit; does nothing by default."""
 
     def predict(self, images: Tensor) -> Tensor:
-        """Probabilities, shaped as the scores."""
+        """Probabilities, or numbers in their unit, shaped as the scores."""
         return self(images).float().softmax(1)

@@ -19,9 +19,13 @@ class MethodCard(Card):
         batches: Usual images per step in 2D and volumes per step in 3D.
         pretext: Spatial pretext that it rests on, as modalities name those that are degenerate.
         smallest_batch: Below this batch size the objective is not safe.
+        fallback: Nearest method that is safe with smaller batches, if there is one.
         strong_views: Whether it wants strong augmentation (else mild).
         steady_loss: Whether the loss means the same all along; not where a teacher or a memory
             sets the task.
+        staged: Whether it divides the planned epochs among stages.
+        per_image: Whether the loss is a mean over images, each by itself, so that a batch may pass
+            in parts; not where images are compared or normalised across the batch.
     """
 
     paradigm: str = ""
@@ -29,8 +33,11 @@ class MethodCard(Card):
     batches: tuple[int, int] = (128, 4)
     pretext: str = ""
     smallest_batch: int = 1
+    fallback: str = ""
     strong_views: bool = False
     steady_loss: bool = True
+    staged: bool = False
+    per_image: bool = False
 
 
 TOKENS_ONLY = "it predicts features of single patches, which a transformer alone keeps apart"
@@ -44,6 +51,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global, discriminative features; small signs may be lost",
         batches=(128, 32),
         smallest_batch=8,
+        fallback="moco",
         strong_views=True,
     ),
     "moco": MethodCard(
@@ -95,6 +103,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global features that views share; nothing is pushed apart",
         batches=(128, 16),
         smallest_batch=8,
+        fallback="moco",
         strong_views=True,
         steady_loss=False,
     ),
@@ -106,6 +115,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global features without redundancy",
         batches=(128, 32),
         smallest_batch=16,
+        fallback="byol",
         strong_views=True,
     ),
     "vicreg": MethodCard(
@@ -116,6 +126,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global features that vary and do not repeat each other",
         batches=(128, 32),
         smallest_batch=16,
+        fallback="byol",
         strong_views=True,
     ),
     "dino": MethodCard(
@@ -126,6 +137,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="what a small window tells of the whole",
         batches=(64, 8),
         smallest_batch=8,
+        fallback="moco",
         strong_views=True,
         steady_loss=False,
     ),
@@ -136,6 +148,7 @@ METHODS: dict[str, MethodCard] = {
         known_failures={"cnn": TOKENS_ONLY, "unet": TOKENS_ONLY},
         paradigm="predictive",
         keeps="meaning of regions rather than their texture",
+        per_image=True,
         batches=(128, 8),
         steady_loss=False,
     ),
@@ -147,6 +160,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="how anatomy stands; of no use where images have no upright",
         batches=(128, 8),
         pretext="rotation",
+        per_image=True,
     ),
     "jigsaw": MethodCard(
         "Jigsaw",
@@ -186,6 +200,7 @@ METHODS: dict[str, MethodCard] = {
         source="He et al., CVPR 2022, arXiv:2111.06377; Wald et al., CVPR 2025, arXiv:2410.23132",
         paradigm="generative",
         keeps="anatomy and local structure; trains a decoder too",
+        per_image=True,
     ),
     "context": MethodCard(
         "Context restoration",
@@ -193,6 +208,7 @@ METHODS: dict[str, MethodCard] = {
         source="Chen et al., Medical Image Analysis 2019, 10.1016/j.media.2019.101539",
         paradigm="generative",
         keeps="which structure belongs where; trains a decoder too",
+        per_image=True,
     ),
     "denoise": MethodCard(
         "Denoising and deblurring",
@@ -200,6 +216,7 @@ METHODS: dict[str, MethodCard] = {
         source="Kang et al., 2024, arXiv:2306.08249",
         paradigm="generative",
         keeps="edges and texture beneath noise; trains a decoder too",
+        per_image=True,
     ),
     "genesis": MethodCard(
         "Models Genesis",
@@ -207,6 +224,7 @@ METHODS: dict[str, MethodCard] = {
         source="Zhou et al., Medical Image Analysis 2021, arXiv:2004.07882",
         paradigm="generative",
         keeps="appearance, texture and context; trains a decoder too",
+        per_image=True,
     ),
     "fusion": MethodCard(
         "Volume Fusion",
@@ -231,6 +249,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global and local features at the cost of both methods",
         batches=(64, 8),
         smallest_batch=8,
+        fallback="dira",
         strong_views=True,
     ),
     "ibot": MethodCard(
@@ -241,6 +260,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="what the whole shows and what hidden places hold",
         batches=(64, 8),
         smallest_batch=8,
+        fallback="dira",
         strong_views=True,
         steady_loss=False,
     ),
@@ -252,6 +272,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="global and local features and how anatomy stands",
         batches=(64, 8),
         smallest_batch=8,
+        fallback="dira",
         strong_views=True,
         pretext="rotation",
     ),
@@ -274,7 +295,9 @@ METHODS: dict[str, MethodCard] = {
         keeps="local structure first, then what tells images apart",
         batches=(128, 16),
         smallest_batch=8,
+        fallback="dira",
         strong_views=True,
         steady_loss=False,
+        staged=True,
     ),
 }

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
 from tassl.methods.gathering import gather
+from tassl.methods.parts import check_temperature
 from tassl.methods.simclr import nt_xent
 from tassl.networks.base import Encoder
 from tassl.networks.decoder import Decoder
@@ -51,7 +52,8 @@ class DenseContrast(Method):
             "places": places, "overall": overall, "temperature": temperature,
             "projection": projection,
         }  # fmt: skip
-        self.places, self.overall, self.temperature = places, overall, temperature
+        self.places, self.overall = places, overall
+        self.temperature = check_temperature(temperature)
         self.decoder: Decoder = Decoder(encoder)
         layer = Conv[Conv.CONV, encoder.dims]
         width = self.decoder.width

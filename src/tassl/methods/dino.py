@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
 from tassl.methods.gathering import average
-from tassl.methods.parts import Teacher, build_mlp
+from tassl.methods.parts import Teacher, build_mlp, check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
 
@@ -57,7 +57,8 @@ class DINO(Method):
             "centring": centring,
         }  # fmt: skip
         self.windows, self.centring = windows, centring
-        self.temperature, self.teacher_temperature = temperature, teacher_temperature
+        self.temperature = check_temperature(temperature)
+        self.teacher_temperature = check_temperature(teacher_temperature)
         self.student = nn.Sequential(encoder, PrototypeHead(encoder.width, prototypes))
         self.teacher = Teacher(self.student, momentum)
         self.register_buffer("centre", torch.zeros(prototypes))

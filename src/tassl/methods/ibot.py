@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from tassl.methods.base import Batch, Method
 from tassl.methods.dino import PrototypeHead, distil
 from tassl.methods.gathering import average
-from tassl.methods.parts import Teacher
+from tassl.methods.parts import Teacher, check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
-from tassl.transforms.masks import draw_block_masks
+from tassl.transforms.masks import draw_masks
 
 
 class IBOT(Method):
@@ -36,6 +36,8 @@ class IBOT(Method):
         teacher_temperature: Of the teacher; lower is sharper.
         momentum: Of the teacher.
         centring: Share of the centres that stays in each step.
+        guide: What is hidden more often: a key of `tassl.transforms.masks.GUIDES`, or "none".
+        focus: How much more often.
 
     Source:
         Zhou et al., ICLR 2022, arXiv:2111.07832, eq. 2 and 3.
@@ -54,15 +56,18 @@ class IBOT(Method):
         teacher_temperature: float = 0.05,
         momentum: float = 0.99,
         centring: float = 0.9,
+        guide: str = "none",
+        focus: float = 1.0,
     ) -> None:
         super().__init__(encoder, augment=augment)
         self.options = {
             "ratio": ratio, "prototypes": prototypes, "temperature": temperature,
             "teacher_temperature": teacher_temperature, "momentum": momentum,
-            "centring": centring,
+            "centring": centring, "guide": guide, "focus": focus,
         }  # fmt: skip
-        self.ratio, self.centring = ratio, centring
-        self.temperature, self.teacher_temperature = temperature, teacher_temperature
+        self.ratio, self.centring, self.guide, self.focus = ratio, centring, guide, focus
+        self.temperature = check_temperature(temperature)
+        self.teacher_temperature = check_temperature(teacher_temperature)
         self.token = nn.Parameter(torch.zeros(1, encoder.channels, *[1] * encoder.dims))
         self.student = PlaceScores(encoder, prototypes)
         self.teacher = Teacher(self.student, momentum)
@@ -74,7 +79,9 @@ class IBOT(Method):
         first, second = batch.pair(self.augment)
         space = tuple(first.shape[2:])
         cell = min(self.encoder.strides[-1], max(1, min(space) // 2))
-        hidden = draw_block_masks(2 * len(first), space, cell, self.ratio, batch.rng)
+        where = (cell, self.ratio, batch.rng)
+        both = torch.cat([first, second])
+        hidden = draw_masks(both, *where, guide=self.guide, focus=self.focus)
         return first, second, hidden
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:

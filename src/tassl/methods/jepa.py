@@ -13,7 +13,7 @@ from tassl.methods.parts import Teacher
 from tassl.networks.base import Encoder, TokenEncoder
 from tassl.networks.vit import TransformerBlock, sine_positions
 from tassl.transforms.augment import Augment
-from tassl.transforms.masks import count_fewest, draw_block_masks
+from tassl.transforms.masks import count_fewest, draw_masks
 
 
 class LatentPrediction(Method):
@@ -30,6 +30,8 @@ class LatentPrediction(Method):
         width: Of the predictor.
         depth: Blocks of the predictor.
         momentum: Of the teacher.
+        guide: What is hidden more often: a key of `tassl.transforms.masks.GUIDES`, or "none".
+        focus: How much more often.
 
     Source:
         Assran et al., CVPR 2023, arXiv:2301.08243, section 3; hidden blocks on a grid rather than
@@ -46,12 +48,15 @@ class LatentPrediction(Method):
         width: int = 96,
         depth: int = 2,
         momentum: float = 0.99,
+        guide: str = "none",
+        focus: float = 1.0,
     ) -> None:
         super().__init__(encoder, augment=augment)
         self.options = {
             "ratio": ratio, "block": block, "width": width, "depth": depth, "momentum": momentum,
+            "guide": guide, "focus": focus,
         }  # fmt: skip
-        self.ratio, self.block = ratio, block
+        self.ratio, self.block, self.guide, self.focus = ratio, block, guide, focus
         self.teacher = Teacher(encoder, momentum)
         self.narrow = nn.Linear(encoder.width, width)
         self.token = nn.Parameter(torch.zeros(width))
@@ -64,9 +69,11 @@ class LatentPrediction(Method):
     def views(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The image, and which patches are hidden, (batch, patch)."""
         images = self.augment(batch.images, batch.rng)
-        cells = self._cells(images)
-        hidden = draw_block_masks(len(images), cells, self.block, self.ratio, batch.rng)
-        return images, even_out(hidden.flatten(1), self._fewest(cells), batch.rng)
+        patch = cast(TokenEncoder, self.encoder).patch
+        where = (self.block, self.ratio, batch.rng)
+        hidden = draw_masks(images, *where, guide=self.guide, focus=self.focus, cell=patch)
+        fewest = self._fewest(self._cells(images))
+        return images, even_out(hidden.flatten(1), fewest, batch.rng)
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Distance over hidden patches."""

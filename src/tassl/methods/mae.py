@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from tassl.methods.base import Batch, Method
 from tassl.methods.gathering import average
+from tassl.methods.parts import Teacher
 from tassl.modality.base import Masking
 from tassl.networks.base import Encoder, TokenEncoder
 from tassl.networks.decoder import Decoder
@@ -18,20 +18,15 @@ from tassl.networks.vit import TransformerBlock, sine_positions
 from tassl.registry import look_up
 from tassl.transforms.augment import Augment
 from tassl.transforms.masks import (
+    GUIDES,
     count_hidden,
     draw_block_masks,
     draw_guided_masks,
-    entropy_per_cell,
-    foreground,
+    draw_masks,
     mean_per_cell,
-    steepness,
 )
 
-GUIDES: dict[str, Callable[[Tensor, int], Tensor]] = {
-    "gradient": lambda images, block: mean_per_cell(steepness(images), block),
-    "entropy": entropy_per_cell,
-    "foreground": lambda images, block: mean_per_cell(foreground(images), block),
-}
+GUIDING_MOMENTUM = 0.99  # 0.999 in AnatoMask, for runs of many more steps
 
 
 class MaskedAutoencoder(Method):
@@ -49,8 +44,8 @@ class MaskedAutoencoder(Method):
         augment: Draws the image that is masked.
         ratio: Share of the image that is hidden.
         block: Side of a hidden block in pixels; a transformer hides its own patches.
-        guide: What is hidden more often: a key of `GUIDES`, "loss" for what the network itself
-            restores badly so far, or "none".
+        guide: What is hidden more often: a key of `GUIDES`, "loss" for what the network,
+            averaged over the steps so far, restores badly, or "none".
         focus: How much more often; guided by the loss it grows from zero as training goes on, so
             that hiding goes from easy to hard.
 
@@ -81,6 +76,8 @@ class MaskedAutoencoder(Method):
             self.block = block
             self.decoder = Decoder(encoder)
             self.restore = MapRestorer(encoder, self.decoder)
+        pair = nn.ModuleList([encoder, self.restore])
+        self.guiding = Teacher(pair, GUIDING_MOMENTUM) if guide == "loss" else None
 
     @classmethod
     def fitting(cls, masking: Masking, space: tuple[int, ...]) -> dict[str, Any]:
@@ -97,18 +94,21 @@ class MaskedAutoencoder(Method):
         images, hidden = views
         return masked_error(self.restore(self.encoder, images, hidden), images, hidden)
 
+    def after_step(self) -> None:
+        """The guiding average follows, if there is one."""
+        if self.guiding is not None:
+            self.guiding.follow(nn.ModuleList([self.encoder, self.restore]))
+
     def _draw_masks(self, images: Tensor, rng: torch.Generator) -> Tensor:
         space, where = tuple(images.shape[2:]), (self.block, self.ratio, rng)
+        if self.guiding is None:
+            return draw_masks(images, *where, guide=self.guide, focus=self.focus)
         plain = draw_block_masks(len(images), space, *where)
-        if self.guide == "none":
-            return plain
-        if self.guide == "loss":
-            restored = self.restore(self.encoder, images, plain).float()
-            error = (restored - images).square().mean(1, keepdim=True) * plain
-            interest, focus = mean_per_cell(error, self.block), self.focus * self.progress
-        else:
-            interest, focus = GUIDES[self.guide](images, self.block), self.focus
-        return draw_guided_masks(interest, space, *where, focus)
+        encoder, restore = cast(nn.ModuleList, self.guiding.network)
+        restored = restore(encoder, images, plain).float()
+        error = (restored - images).square().mean(1, keepdim=True) * plain
+        interest = mean_per_cell(error, self.block)
+        return draw_guided_masks(interest, space, *where, self.focus * self.progress)
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
 from tassl.methods.gathering import gather
-from tassl.methods.parts import Teacher, build_mlp
+from tassl.methods.parts import Teacher, build_mlp, check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
 
@@ -17,7 +17,8 @@ class MoCo(Method):
     """Contrast of student views with teacher views of this and of earlier batches.
 
     Keys of the image's own subject are no negatives, which on small data the memory would hold
-    in number.
+    in number. A new key of an image takes the place of its old ones, so that the memory never
+    holds more than the data do.
 
     Loss:
         InfoNCE of eq. 1, both ways round, over the batch's keys and the memory's.
@@ -37,6 +38,7 @@ class MoCo(Method):
 
     keys: Tensor
     owners: Tensor
+    rows: Tensor
 
     def __init__(
         self,
@@ -53,27 +55,28 @@ class MoCo(Method):
             "temperature": temperature, "projection": projection, "queue": queue,
             "momentum": momentum,
         }  # fmt: skip
-        self.temperature, self.queue = temperature, queue
+        self.temperature, self.queue = check_temperature(temperature), queue
         self.project = build_mlp(encoder.width, encoder.width, projection)
         self.predict = build_mlp(projection, encoder.width, projection)
         self.student = nn.Sequential(encoder, self.project)
         self.teacher = Teacher(self.student, momentum)
         self.register_buffer("keys", torch.zeros(queue, projection))
         self.register_buffer("owners", torch.full((queue,), -1, dtype=torch.long))
-        self._fresh: tuple[Tensor, Tensor] | None = None
+        self.register_buffer("rows", torch.full((queue,), -1, dtype=torch.long))
+        self._fresh: tuple[Tensor, Tensor, Tensor] | None = None
 
     def views(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Two views of each image, and whose they are."""
-        return (*batch.pair(self.augment), batch.owners)
+        """Two views of each image, whose they are, and which images."""
+        return (*batch.pair(self.augment), batch.owners, batch.rows)
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Each view of the student finds the teacher's other view."""
-        first, second, owners = views
+        first, second, owners, rows = views
         both = torch.cat([first, second])
         queries = gather(self.predict(self.student(both)), views=2).chunk(2)
         keys = F.normalize(gather(self.teacher(both), views=2).float(), dim=1).chunk(2)
-        owners = gather(owners)
-        self._fresh = (torch.cat(keys), owners.repeat(2))
+        owners, rows = gather(owners), gather(rows)
+        self._fresh = (torch.cat(keys), owners.repeat(2), rows.repeat(2))
         return sum(
             info_nce(query, key, owners, self.keys, self.owners, self.temperature) / 2
             for query, key in zip(queries, keys[::-1], strict=True)
@@ -84,9 +87,11 @@ class MoCo(Method):
         """The teacher follows; the newest keys push out the oldest."""
         self.teacher.follow(self.student)
         if self.queue and self._fresh is not None:
-            keys, owners = self._fresh
+            keys, owners, rows = self._fresh
+            self.owners.masked_fill_((self.rows[:, None] == rows).any(1), -1)
             self.keys.copy_(torch.cat([keys, self.keys])[: self.queue])
             self.owners.copy_(torch.cat([owners, self.owners])[: self.queue])
+            self.rows.copy_(torch.cat([rows, self.rows])[: self.queue])
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:

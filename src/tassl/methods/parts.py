@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from tassl.errors import OptionError
 from tassl.methods.gathering import BatchNorm
+
+TEMPERATURES = (0.01, 1.0)
 
 
 def build_mlp(*widths: int) -> nn.Sequential:
@@ -18,6 +21,20 @@ def build_mlp(*widths: int) -> nn.Sequential:
     for inner, outer in pairwise(widths[:-1]):
         layers += [nn.Linear(inner, outer, bias=False), BatchNorm(outer), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+def check_temperature(temperature: float) -> float:
+    """The temperature, if a softmax of cosines is neither all or nothing with it nor flat.
+
+    Raises:
+        OptionError: It is out of range.
+    """
+    low, high = TEMPERATURES
+    if not low <= temperature <= high:
+        raise OptionError(
+            f"A temperature of {temperature} came; wanted {low} to {high}. Usual are 0.05 to 0.2."
+        )
+    return temperature
 
 
 class Teacher(nn.Module):

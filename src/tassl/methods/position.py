@@ -1,4 +1,4 @@
-"""Relative position: on which side of the middle tile does another one lie?"""
+"""Relative position: on which side of the middle tile do others lie?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tassl.transforms.augment import Augment
 
 
 class RelativePosition(Method):
-    """Classifies where a tile lies beside the middle one: 8 places in 2D, 26 in 3D.
+    """Classifies where tiles lie beside the middle one: 8 places in 2D, 26 in 3D.
 
     Loss:
         Cross entropy of the place.
@@ -22,34 +22,40 @@ class RelativePosition(Method):
     Args:
         encoder: The network to train.
         augment: Draws the view that is cut.
+        neighbours: Tiles that are placed in each image; one alone teaches little in a short
+            training.
 
     Source:
         Doersch et al., ICCV 2015, arXiv:1505.05192, section 3; 3D: Taleb et al., NeurIPS 2020,
         arXiv:2006.03829.
     """
 
-    def __init__(self, encoder: Encoder, *, augment: Augment) -> None:
+    def __init__(self, encoder: Encoder, *, augment: Augment, neighbours: int = 8) -> None:
         super().__init__(encoder, augment=augment)
+        self.options = {"neighbours": neighbours}
+        self.neighbours = neighbours
         self.places = 3**encoder.dims - 1
         self.classify = build_mlp(2 * encoder.width, encoder.width, self.places)
 
     def views(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """The middle tile, one beside it, and the number of the place of that one."""
+        """The middle tile, some beside it (batch, tile, channel, *space), and their places."""
         images, rng = self.augment(batch.images, batch.rng), batch.rng
         tiles = cut_tiles(images, 3, rng)
-        size = (len(images),)
-        place = torch.randint(self.places, size, generator=rng, device=rng.device)
+        draws = torch.rand(len(images), self.places, generator=rng, device=rng.device)
+        places = draws.argsort(1)[:, : self.neighbours]
         middle = self.places // 2
-        rows = torch.arange(len(images), device=tiles.device)
-        return tiles[:, middle], tiles[rows, place + (place >= middle)], place
+        rows = torch.arange(len(images), device=tiles.device)[:, None]
+        return tiles[:, middle], tiles[rows, places + (places >= middle)], places
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        """Cross entropy of the place."""
-        middle, other, place = views
-        features = torch.cat(self.encoder(torch.cat([middle, other])).chunk(2), 1)
-        return F.cross_entropy(self.classify(features).float(), place)
+        """Cross entropy of the places."""
+        middle, others, places = views
+        encoded = self.encoder(torch.cat([middle[:, None], others], 1).flatten(0, 1))
+        first, rest = encoded.unflatten(0, (len(middle), -1)).split([1, others.shape[1]], 1)
+        pairs = torch.cat([first.expand_as(rest), rest], 2).flatten(0, 1)
+        return F.cross_entropy(self.classify(pairs).float(), places.flatten())
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Both tiles."""
-        return {"middle": views[0], "beside it": views[1]}
+        """The middle tile and the first beside it."""
+        return {"middle": views[0], "beside it": views[1][:, 0]}

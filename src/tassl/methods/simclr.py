@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
 from tassl.methods.gathering import gather
+from tassl.methods.parts import check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
 
@@ -42,7 +43,7 @@ class SimCLR(Method):
     ) -> None:
         super().__init__(encoder, augment=augment)
         self.options = {"temperature": temperature, "projection": projection}
-        self.temperature = temperature
+        self.temperature = check_temperature(temperature)
         self.project = nn.Sequential(
             nn.Linear(encoder.width, encoder.width), nn.ReLU(), nn.Linear(encoder.width, projection)
         )

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
 from tassl.methods.gathering import gather
+from tassl.methods.parts import check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
 
@@ -50,7 +51,7 @@ class PositionContrast(Method):
             "projection": projection,
         }  # fmt: skip
         self.slabs, self.depth, self.threshold = slabs, depth, threshold
-        self.temperature = temperature
+        self.temperature = check_temperature(temperature)
         self.project = nn.Sequential(
             nn.Linear(encoder.width, encoder.width), nn.ReLU(), nn.Linear(encoder.width, projection)
         )

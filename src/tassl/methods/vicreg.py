@@ -58,10 +58,17 @@ class VICReg(Method):
         """Compare both views in one pass of the encoder."""
         projections = self.project(self.encoder(torch.cat(views)))
         first, second = gather(projections, views=2).float().chunk(2)
-        agree, vary, repeat = self.weights
-        spread = hinge_deviation(first) + hinge_deviation(second)
-        covariance = square_covariance(first) + square_covariance(second)
-        return agree * F.mse_loss(first, second) + vary * spread / 2 + repeat * covariance
+        return vicreg(first, second, *self.weights)
+
+
+def vicreg(
+    first: Tensor, second: Tensor, invariance: float, variance: float, covariance: float
+) -> Tensor:
+    """Weighted sum of disagreement, hinges and covariances of features (batch, width), eq. 6."""
+    spread = hinge_deviation(first) + hinge_deviation(second)
+    repeats = square_covariance(first) + square_covariance(second)
+    disagreement = F.mse_loss(first, second)
+    return invariance * disagreement + variance * spread / 2 + covariance * repeats
 
 
 def hinge_deviation(features: Tensor) -> Tensor:

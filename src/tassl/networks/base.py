@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Encoder(nn.Module, ABC):
@@ -19,6 +21,7 @@ class Encoder(nn.Module, ABC):
         widths: Channels of each level of the pyramid, fine to coarse.
         strides: Pixels per cell of each level along every axis, fine to coarse.
         options: Constructor options beside dims and channels.
+        recompute: Whether activations are computed anew for the gradient instead of kept.
     """
 
     dims: int
@@ -26,6 +29,7 @@ class Encoder(nn.Module, ABC):
     widths: tuple[int, ...]
     strides: tuple[int, ...]
     options: dict[str, Any]
+    recompute: bool = False
 
     @property
     def width(self) -> int:
@@ -44,6 +48,16 @@ class Encoder(nn.Module, ABC):
     def forward(self, images: Tensor) -> Tensor:
         """(batch, channel, *space) to (batch, width): the mean over the coarsest map."""
         return self.features(images)[-1].flatten(2).mean(2)
+
+    def pass_through(self, block: nn.Module, maps: Tensor) -> Tensor:
+        """What a block makes of maps; with `recompute` its activations are not kept.
+
+        Source:
+            Chen et al., 2016, arXiv:1604.06174, section 4.
+        """
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, maps, use_reentrant=False, preserve_rng_state=False)
+        return block(maps)
 
 
 class TokenEncoder(Encoder):

@@ -87,9 +87,9 @@ class ResidualCNN(Encoder):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The output of every level, fine to coarse."""
-        maps, current = [], self.stem(images)
+        maps, current = [], self.pass_through(self.stem, images)
         for level in self.levels:
-            current = level(current)
+            current = self.pass_through(level, current)
             maps.append(current)
         return maps
 

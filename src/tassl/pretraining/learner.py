@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
 import torch
+from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -16,13 +17,15 @@ from tassl.data.tensors import Tensors
 from tassl.errors import InputError
 from tassl.health import measure_features
 from tassl.methods.base import Batch, Method
-from tassl.optimisation import autocast, cosine_share
+from tassl.optimisation import autocast, precision
+from tassl.pretraining.parts import loss_in_parts
 from tassl.pretraining.positives import Partners
 from tassl.pretraining.ranks import shard_weights, whole_weights
 from tassl.pretraining.schedule import Schedule
 from tassl.transforms.draws import seeded
 
-PROBED_IMAGES = {2: 256, 3: 48}
+PROBED_IMAGES = {2: (48, 256), 3: (16, 48)}  # fewest and most, by dimensions
+PROBED_SHARE = 8  # one image in so many, since every epoch is probed
 Loaded = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]  # images, rows, partners
 
 
@@ -71,17 +74,34 @@ class Learner(lightning.LightningModule):
             )
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a warm-up and a cosine, step by step."""
+        """AdamW; the schedule, which an early stop may change, sets the rate step by step."""
         plan = self.schedule
         trained = [weight for weight in self.method.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(
-            trained, lr=plan.learning_rate, weight_decay=plan.weight_decay
+            trained,
+            lr=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            # fp16 scales gradients; shares of weights are left to torch's plain form
+            fused=precision() != "16-mixed" and not isinstance(self.method, FSDPModule),
         )
-        total = self.steps_per_epoch * plan.epochs
         rate = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: cosine_share(step, total, plan.warmup)
+            optimizer, lambda step: self.schedule.share(step, self.steps_per_epoch)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm, which Lightning refuses to do for every fused optimiser.
+
+        The gradients are averaged over the processes by then; of shared-out weights torch takes
+        the norm over all shares.
+        """
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def load(self, rows: np.ndarray, *counters: int) -> Loaded:
         """Images of these rows, and partners of theirs whose draw hangs on the counters alone."""
@@ -104,23 +124,50 @@ class Learner(lightning.LightningModule):
         counters = mark((self.current_epoch, number), self.global_rank)
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             views = self.method.views(self.batch_of(batch, *counters))
-        return self.method.loss(views)
+        return loss_in_parts(self.method, views, self.schedule.parts)
+
+    def on_train_start(self) -> None:
+        """After a change of the batch size the steps behind count as steps of the new size."""
+        rates: Any = self.lr_schedulers()
+        rates.last_epoch = self.current_epoch * self.steps_per_epoch
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moving-average teachers follow."""
         self.method.after_step()
 
+    @property
+    def kept_parts(self) -> nn.ModuleList:
+        """The parts that make up the checkpoint."""
+        parts = (self.method.encoder, self.method.decoder)
+        return nn.ModuleList(part for part in parts if part is not None)
+
+    def copy_kept(self) -> dict[str, torch.Tensor]:
+        """A copy of the weights that make up the checkpoint, whole; all processes take part."""
+        parts = self.kept_parts
+        names = list(parts.state_dict())  # asked first, since asking shares weights out again
+        with whole_weights(self.method):
+            held = dict(parts.named_parameters(remove_duplicate=False))
+            held |= dict(parts.named_buffers(remove_duplicate=False))
+            return {name: held[name].detach().clone() for name in names}
+
+    @property
+    def probed(self) -> torch.Tensor:
+        """A fixed sample of the images."""
+        fewest, most = PROBED_IMAGES[self.tensors.store.dims]
+        count = min(most, max(fewest, len(self.rows) // PROBED_SHARE))
+        return self.tensors.images(self.rows[:: max(1, len(self.rows) // count)][:count])
+
     @torch.no_grad()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Features (image, width), a batch at a time."""
+        size = max(1, self.schedule.batch // self.schedule.parts)
+        with autocast(), whole_weights(self.method):
+            parts = [self.method.encoder(part.to(self.device)) for part in images.split(size)]
+        return torch.cat(parts)
+
     def probe(self) -> tuple[float, float]:
         """Spread and effective rank of the features of a fixed sample of images."""
-        count = PROBED_IMAGES[self.tensors.store.dims]
-        rows = self.rows[:: max(1, len(self.rows) // count)][:count]
-        size, parts = self.schedule.batch, []
-        with autocast(), whole_weights(self.method):
-            for k in range(0, len(rows), size):
-                images = self.tensors.images(rows[k : k + size]).to(self.device)
-                parts.append(self.method.encoder(images))
-        return measure_features(torch.cat(parts))
+        return measure_features(self.encode(self.probed))
 
 
 def mark(counters: tuple[int, ...], rank: int) -> tuple[int, ...]:

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tassl.evaluation.metrics import columns_of, dice_per_image
+from tassl.evaluation.columns import columns_of
+from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.regression import absolute_error
+from tassl.evaluation.segmentation import dice_per_image
 from tassl.report.loading import Run, read_predictions
 from tassl.report.pictures import Picture, class_colour
 from tassl.report.readers import read_masks
 from tassl.report.shots import Shots
-from tassl.report.words import budget_phrase, budget_unit, class_title, number, sort_budgets
+from tassl.report.words import (
+    budget_phrase,
+    budget_unit,
+    class_title,
+    number,
+    signed,
+    sort_budgets,
+)
 
 ERRORS, HITS, PER_RANK = 6, 6, 3
 SURE_CAPTION = (
@@ -23,6 +33,12 @@ HIT_CAPTION = (
     "Test images that the arm got right, spread evenly over its scores. A score near that of "
     "chance is a lucky hit rather than knowledge."
 )
+NUMBER_CAPTIONS = {
+    "Largest errors": "Test images whose predicted number is furthest from the truth. Look for "
+    "what they share, and for values that may be wrong themselves.",
+    "Around the median": "Test images from the middle of the ranking: what to expect as a rule.",
+    "Smallest errors": "The test images whose predicted number is nearest to the truth.",
+}
 RANKS = {
     "Worst by Dice": "One test image per row: as it is, with the outline of the reference "
     "segmentation, and with those predicted with and without pretraining. Volumes show the slice "
@@ -90,11 +106,13 @@ def choose_gallery(run: Run) -> Gallery | None:
     where = f"The arm {arm}, trained on {budget_phrase(budget, budget_unit(run))} (first draw)"
     if any(name.startswith("score_") for name in table.columns):
         return _classified(run, table, where)
+    if "predicted" in table.columns:
+        return _measured(run, table, where)
     return _segmented(run, table, read_masks(masks), where, budget)
 
 
 def best_arm(run: Run) -> tuple[str, str] | None:
-    """Pretrained arm with the highest mean of the first metric at the largest budget."""
+    """Pretrained arm with the best mean of the first metric at the largest budget."""
     if run.results is None or run.results.empty:
         return None
     results = run.results
@@ -104,7 +122,8 @@ def best_arm(run: Run) -> tuple[str, str] | None:
         return None
     budget = sort_budgets(rows.budget)[-1]
     rows = rows.loc[rows.budget == budget]
-    return str(rows.arm.loc[rows["mean"].idxmax()]), budget
+    merits = rows["mean"].map(METRICS[rows.metric.iloc[0]].merit)
+    return str(rows.arm.loc[merits.idxmax()]), budget
 
 
 def pick_ranks(order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,6 +163,28 @@ def _classified(run: Run, table: pd.DataFrame, where: str) -> Gallery:
         ),
     )
     return Gallery(summary, groups)
+
+
+def _measured(run: Run, table: pd.DataFrame, where: str) -> Gallery:
+    errors, shots = absolute_error(table), Shots(run.store)
+    unit = str(run.audit.get("unit") or "")
+
+    def tell(row: int) -> Case:
+        name, found = str(table.id.iloc[row]), table.iloc[row]
+        facts = (
+            f"truth: {number(found.value)} {unit}".strip(),
+            f"predicted: {number(found.predicted)} {unit}".strip(),
+            f"off by {signed(found.predicted - found.value)} {unit}".strip(),
+        )
+        return Case(name, facts, shots.plain(name, f"{name}: {', '.join(facts)}"))
+
+    order = np.argsort(-errors, kind="stable")
+    groups = tuple(
+        Group(title, tuple(map(tell, rows)), caption)
+        for (title, caption), rows in zip(NUMBER_CAPTIONS.items(), pick_ranks(order), strict=True)
+    )
+    half = f"{number(np.median(errors))} {unit}".strip()
+    return Gallery(f"{where}: half of {len(table)} test images are off by {half} or less.", groups)
 
 
 def _segmented(

@@ -6,8 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tassl.evaluation.metrics import METRICS
 from tassl.modality import MODALITIES
 from tassl.report import tables
+from tassl.report.advised import tell_outcome
 from tassl.report.audited import show_findings
 from tassl.report.cases import choose_gallery
 from tassl.report.figures import draw_efficiency
@@ -24,9 +26,12 @@ from tassl.report.words import (
     list_cautions,
     list_missing,
     metric_title,
+    metric_wish,
     overall_verdict,
     plain,
 )
+
+CURVES = 2  # metrics with a figure of their own
 
 
 def render_documents(run: Run) -> tuple[str, str]:
@@ -60,6 +65,7 @@ def _page(run: Run) -> dict[str, Any]:
     return {
         "picture": Markup(sketch_verdict(run, with_sentence=False)),
         "findings": tables.verdict_table(run),
+        "outcome": tell_outcome(run),
         "arms": set(run.results.arm) if run.results is not None else set(),
         "curves": _curves(run),
         "forest": _forest(run),
@@ -90,7 +96,8 @@ def _shared(run: Run) -> dict[str, Any]:
         "summary": _summarise(run),
         "methods": [describe_pretraining(run, part) for part in run.pretrainings],
         "unit": budget_unit(run),
-        "metric": metric_title(run.verdict.get("metric", "")),
+        "metric": metric_title(run.verdict.get("metric", ""), run),
+        "wish": metric_wish(run.verdict.get("metric", "")),
         "level": confidence(run),
         "draws": protocol.get("draws"),
         "alpha": protocol.get("alpha", 0.05),
@@ -123,7 +130,9 @@ def _audit_facts(run: Run) -> dict[str, str]:
         "Subjects": plain(audit.get("subjects")),
         "Grid": f"{plain(audit.get('shape'))} pixels",
         "Channels": plain(audit.get("channels")),
-        "Voxel size": f"{plain(spacing)} mm" if spacing else "not stated by the files",
+        "Voxel size": f"{plain(spacing)} mm"
+        if spacing
+        else "none in common: each image is scaled on its own",
         "Data hash": plain(audit.get("digest")),
     }
 
@@ -134,26 +143,27 @@ def _curves(run: Run) -> list[Figure]:
     return [
         Figure(
             f"efficiency-{place}",
-            draw_efficiency(run.results, metric, metric_title(metric), budget_unit(run)),
-            f"{metric_title(metric)} on the test subjects against the number of labelled "
-            f"{budget_unit(run)}, one line per arm, with {confidence(run)} intervals. Higher is "
-            "better; coloured solid lines are pretrained (hollow points: frozen encoder), dashed "
-            "grey lines are baselines. Overlapping intervals do not mean that two arms are equal: "
-            "the paired differences below compare them on the same subjects.",
+            draw_efficiency(run.results, metric, metric_title(metric, run), budget_unit(run)),
+            f"{metric_title(metric, run)} on the test subjects against the number of labelled "
+            f"{budget_unit(run)}, one line per arm, with {confidence(run)} intervals. "
+            f"{metric_wish(metric)}; coloured solid lines are pretrained (hollow points: frozen "
+            "encoder), dashed grey lines are baselines. Overlapping intervals do not mean that "
+            "two arms are equal: the paired differences below compare them on the same subjects.",
         )
-        for place, metric in enumerate(dict.fromkeys(run.results.metric))
+        for place, metric in enumerate(list(dict.fromkeys(run.results.metric))[:CURVES])
     ]
 
 
 def _forest(run: Run) -> Figure | None:
     if run.results is None or not (run.results.verdict != "").any():
         return None
-    title = metric_title(str(run.results.metric.iloc[0]))
+    metric = str(run.results.metric.iloc[0])
+    title, side = metric_title(metric, run), "Left" if METRICS[metric].sign < 0 else "Right"
     return Figure(
         "forest",
         draw_forest(run.results, title, budget_unit(run)),
         f"Each pretrained arm minus the best baseline at the same budget, in {title}, with "
-        f"{confidence(run)} intervals. Right of the line at zero the pretrained arm is better. "
+        f"{confidence(run)} intervals. {side} of the line at zero the pretrained arm is better. "
         "Intervals are for one comparison at a time; the verdict, shown by colour and shape, "
         "also accounts for how many comparisons were made.",
     )

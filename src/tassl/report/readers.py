@@ -54,7 +54,8 @@ def read_results(file: Path) -> pd.DataFrame:
     """One row per arm, budget and metric; words are never missing, only empty."""
     words = ["arm", "method", "adaptation", "budget", "metric", "reference", "verdict"]
     table = pd.read_csv(file, dtype=dict.fromkeys(words, str))
-    table = table[RESULT_COLUMNS].join(table.reindex(columns=FINDING_COLUMNS))
+    table = table[RESULT_COLUMNS].join(table.reindex(columns=["left_out", *FINDING_COLUMNS]))
+    table.left_out = table.left_out.fillna(0)
     table[words] = table[words].fillna("")
     return table
 

@@ -114,7 +114,7 @@ def _plot(run: Run, results: pd.DataFrame, top: float) -> dict[str, Any]:
         ],
         "word_colours": WORD_COLOURS,
         "arms": arms,
-        "metric": metric_title(metric),
+        "metric": metric_title(metric, run),
         "unit": budget_unit(run),
         "confidence": confidence(run),
     }

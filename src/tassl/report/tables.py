@@ -62,13 +62,13 @@ def results_table(run: Run) -> Table:
     ordered = run.results.sort_values("budget", key=lambda b: b.map(places), kind="stable")
     rows = []
     for row in each_row(ordered):
-        own = (row.budget, metric_title(row.metric), row.arm, number(row.mean))
-        counts = (str(row.draws), str(row.test_subjects))
+        own = (row.budget, metric_title(row.metric, run), row.arm, number(row.mean))
+        counts = (str(row.draws), str(row.test_subjects), f"{row.left_out:g}")
         rows.append((*own, interval(row.low, row.high), *_finding(row), *counts))
     level = confidence(run)
     columns = ("Budget", "Metric", "Arm", "Mean", f"{level} interval", "Difference")
     columns += (f"its {level} interval", "Reference", "Adjusted p")
-    columns += ("Smallest detectable", "Verdict", "Draws", "Test subjects")
+    columns += ("Smallest detectable", "Verdict", "Draws", "Test subjects", "Images not counted")
     return Table(columns, tuple(rows))
 
 
@@ -89,15 +89,19 @@ def splits_table(audit: dict[str, Any]) -> Table:
     """Images, subjects and labels on each side."""
     splits = audit.get("splits", {})
     classes = list(dict.fromkeys(c for side in splits.values() for c in side.get("classes", {})))
+    values = list(dict.fromkeys(q for side in splits.values() for q in side.get("values", {})))
     rows = [
         (
             name,
             *(str(side.get(key, "")) for key in ("images", "subjects", "labelled")),
             *(str(side.get("classes", {}).get(c, 0)) for c in classes),
+            *(number(side.get("values", {}).get(q)) for q in values),
         )
         for name, side in splits.items()
     ]
+    unit = f" ({audit['unit']})" if audit.get("unit") else ""
     columns = ("Split", "Images", "Subjects", "Labelled", *map(class_title, classes))
+    columns += tuple(f"{name.capitalize()} value{unit}" for name in values)
     return Table(columns, tuple(rows))
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.metrics import METRICS, show_score
 from tassl.evaluation.verdict import FEWEST_SUBJECTS, HELPS, HURTS, NO_EVIDENCE
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -18,16 +18,16 @@ MIXED = "helps and hurts"
 SIZES = (("h", 3600), ("min", 60), ("s", 1))
 
 
-def number(value: object, digits: int = 3) -> str:
-    """A number with fixed decimals, "n/a" where there is none."""
+def number(value: object) -> str:
+    """A number with three decimals, fewer where it is large; "n/a" where there is none."""
     found = _finite(value)
-    return "n/a" if found is None else f"{found:.{digits}f}"
+    return "n/a" if found is None else show_score(found)
 
 
 def signed(value: object) -> str:
     """A difference with its sign."""
     found = _finite(value)
-    return "n/a" if found is None else f"{found:+.3f}"
+    return "n/a" if found is None else show_score(found, "+")
 
 
 def interval(low: object, high: object, show: Any = number) -> str:
@@ -79,9 +79,15 @@ def sort_budgets(budgets: Iterable[str]) -> list[str]:
     return sorted(set(budgets), key=lambda name: int(name) if name.isdigit() else math.inf)
 
 
-def metric_title(metric: str) -> str:
-    """The metric as the field writes it."""
-    return METRICS[metric].title if metric in METRICS else metric
+def metric_title(metric: str, run: Run) -> str:
+    """The metric as the field writes it, with its unit if it has one."""
+    unit = str(run.audit.get("unit") or "")
+    return METRICS[metric].name(unit) if metric in METRICS else metric
+
+
+def metric_wish(metric: str) -> str:
+    """Which values of the metric are good."""
+    return METRICS[metric].wish if metric in METRICS else "Higher is better"
 
 
 def method_title(method: str) -> str:

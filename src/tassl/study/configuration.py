@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tassl.amounts import parse_memory, parse_time
 from tassl.checkpoint import load_checkpoint
 from tassl.data.fetching import strip_secrets
 from tassl.data.remote import is_remote
@@ -33,11 +34,15 @@ class Study:
         size: Most pixels along a side; 128 in 2D and 64 in 3D unless given.
         epochs: Passes of each pretraining; by the number of images unless given.
         batch: Images per pretraining step; by the number of images unless given.
+        memory: Most memory of each pretraining, as in "8GB"; the batch passes in parts, or less
+            that it needs less, where it must.
+        time: Most time of each pretraining, as in "2h"; fewer epochs where they must be.
         steps: Optimiser steps of each trained arm; the task's own unless given.
         devices: Devices of each machine that pretrain together; each is a process.
         nodes: Machines that pretrain together.
         strategy: "ddp" or "fsdp": whether each of them keeps all weights or a share.
         seed: Of splits, initialisation, order, augmentation and resampling.
+        ordinal: Classes are grades in the order of their numbers: quadratic kappa is scored too.
         shuffle_labels: Negative control: labels of the training side are shuffled.
         layout: Layout of the data, where recognition guesses wrong.
         subject: Regular expression with one group that finds the subject in a file name.
@@ -62,11 +67,14 @@ class Study:
     size: int | None = None
     epochs: int | None = None
     batch: int | None = None
+    memory: str | None = None
+    time: str | None = None
     steps: int | None = None
     devices: int = 1
     nodes: int = 1
     strategy: str = "ddp"
     seed: int = 0
+    ordinal: bool = False
     shuffle_labels: bool = False
     layout: str | None = None
     subject: str | None = None
@@ -98,6 +106,8 @@ class Study:
                     f"({rule.source}). Choose another, or permit it by name with --allow {method}."
                 )
         look_up(NETWORKS, self.chosen_network, "network")
+        if self.ordinal and HEADS[self.task].target != "label":
+            raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "devices": self.devices, "nodes": self.nodes,
@@ -107,10 +117,22 @@ class Study:
             least = 8 if name == "size" else 1
             if value is not None and value < least:
                 raise OptionError(f"--{name} is {value}; wanted {least} or more.")
+        if any(self.limits().values()) and self.devices * self.nodes > 1:
+            raise OptionError(
+                "--memory and --time are kept to in one process only. Leave them out, or --devices "
+                "and --nodes."
+            )
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():
             load_checkpoint(place)
+
+    def limits(self) -> dict[str, Any]:
+        """Bytes and seconds that each pretraining may take, None where there is no limit."""
+        return {
+            "most_memory": None if self.memory is None else parse_memory(self.memory),
+            "most_seconds": None if self.time is None else parse_time(self.time),
+        }
 
     @property
     def chosen_locality(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +19,7 @@ from rich.progress import (
 
 from tassl.data.audit import Finding
 from tassl.data.fetching import OnBytes
-from tassl.data.progress import show_transfer
+from tassl.data.progress import show_files, show_transfer
 
 
 class Narrator:
@@ -29,6 +30,7 @@ class Narrator:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
@@ -65,6 +67,10 @@ class Narrator:
                 progress.update(bar, advance=1, word=word)
 
             yield tick
+
+    def files(self, files: list[Path]) -> Iterable[Path]:
+        """Show how many of these files were looked at."""
+        return show_files(files, self.console)
 
     def transfer(self, title: str) -> AbstractContextManager[OnBytes]:
         """Show how far a transfer is; call what it yields with the bytes here, and of how many."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tassl.checkpoint import Recipe
 from tassl.data.audit import Audit, run_audit
@@ -19,7 +20,7 @@ from tassl.data.manifest import SPLITS
 from tassl.data.store import Store, build_store, open_store, sign_store
 from tassl.data.tensors import Tensors, measure_normalisation
 from tassl.errors import InputError
-from tassl.evaluation.splits import draw_splits
+from tassl.evaluation.splits import draw_splits, number_quantiles
 from tassl.heads import HEADS
 from tassl.modality import MODALITIES
 from tassl.modality.base import ModalityProfile
@@ -29,6 +30,8 @@ from tassl.study.folder import SPLIT, holds_only_data
 from tassl.study.narrator import Narrator
 
 PATIENCE = 12 * 3600.0  # seconds
+WORDS = {"label": "class labels", "mask": "masks", "value": "values"}
+QUARTERS = {"least": 0.0, "median": 0.5, "largest": 1.0}
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,14 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
     profile = MODALITIES[study.modality].load()
     store = _read(study, profile, folder, narrator)
     _check_dims(study, store)
+    card, protocol = HEADS[study.task], study.protocol
+    strata = store.table
+    if card.target == "value":
+        strata = strata.assign(label=number_quantiles(strata))
     audit = run_audit(
         store,
-        draw_splits(store.table, study.protocol.val_share, study.protocol.test_share, study.seed),
-        budgets=study.protocol.budgets if HEADS[study.task].unit == "subjects per class" else (),
+        draw_splits(strata, protocol.val_share, protocol.test_share, study.seed),
+        budgets=protocol.budgets if card.unit == "subjects per class" else (),
         seed=study.seed,
         drop_near_duplicates=study.drop_near_duplicates,
     )
@@ -146,10 +153,12 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
         value=study.value,
         own_splits=study.own_splits,
         watch=narrator.transfer,
+        track=narrator.files,
     )
     steps = f"{profile.name}: {profile.steps}"
+    to_scale = HEADS[study.task].target == "value"
     kept = open_store(place) if (place / "store.json").exists() else None
-    if kept and kept.signature == sign_store(manifest, steps, study.size):
+    if kept and kept.signature == sign_store(manifest, steps, study.size, to_scale=to_scale):
         return kept
     trained = kept and not holds_only_data(folder)
     with narrator.stage("Reading images", 2 * len(manifest.table)) as tick:
@@ -159,6 +168,7 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
             spare if trained else place,
             steps=steps,
             longest=study.size,
+            to_scale=to_scale,
             cache=_shared_stores(),
             on_image=tick,
         )
@@ -193,36 +203,52 @@ def _check_dims(study: Study, store: Store) -> None:
 
 def labelled_rows(prepared: Prepared, task: str, side: str) -> np.ndarray:
     """Rows of a split that carry what the task needs."""
-    table, rows = prepared.store.table, prepared.rows(side)
-    known = table.masked if HEADS[task].load().dense else table.label >= 0
-    return rows[known.to_numpy()[rows]]
+    rows = prepared.rows(side)
+    return rows[_list_known(prepared.store.table)[HEADS[task].target].to_numpy()[rows]]
+
+
+def measure_unit(prepared: Prepared, task: str) -> str:
+    """Unit of what the task's metrics measure: of the values, or of lengths on the grid."""
+    if HEADS[task].target == "value":
+        return prepared.store.unit
+    return "mm" if prepared.store.grid.spacing else "pixels"
+
+
+def _list_known(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """Which rows carry each kind of target."""
+    values = pd.Series(np.isfinite(table.value.to_numpy(dtype=float)), index=table.index)
+    return {"label": table.label >= 0, "mask": table.masked, "value": values}
 
 
 def check_task(prepared: Prepared, task: str) -> int:
     """Check that the data carry the task's labels on every side.
 
     Returns:
-        Number of classes, background included for segmentation.
+        Number of classes, background included for segmentation; 1 for a number.
 
     Raises:
-        InputError: No labels of this kind, one class only, or a side without labels or a class.
+        InputError: No labels of this kind, one class or value only, or a side without labels or a
+            class.
     """
-    table = prepared.store.table
-    dense = HEADS[task].load().dense
-    wanted, other = ("masks", "classification") if dense else ("class labels", "segmentation")
-    if not (table.masked.any() if dense else (table.label >= 0).any()):
-        held = "neither"
-        if table.masked.any() or (table.label >= 0).any():
-            held = "masks" if table.masked.any() else "class labels"
+    table, target = prepared.store.table, HEADS[task].target
+    known, wanted = _list_known(table), WORDS[target]
+    if not known[target].any():
+        held = [name for name, rows in known.items() if rows.any()]
+        fitting = [name for name, card in HEADS.items() if card.target in held]
         raise InputError(
-            f"{task} needs {wanted}; these data hold {held}. "
-            + (f"Use --task {other}." if held != "neither" else "Add labels.")
+            f"{task} needs {wanted}; these data hold "
+            f"{' and '.join(WORDS[name] for name in held) or 'none'}. "
+            + (f"Use --task {' or '.join(fitting)}." if fitting else f"Add {wanted}.")
         )
     for side in SPLITS:
         if not len(labelled_rows(prepared, task, side)):
             raise InputError(f"No {side} image has {wanted}. Add some, or use --own-splits.")
-    if dense:
+    if target == "mask":
         return max(2, len(prepared.store.mask_values))
+    if target == "value":
+        if table.value[known[target]].nunique() < 2:
+            raise InputError("All values are the same; regression needs them to differ.")
+        return 1
     classes = list(prepared.store.classes)
     if len(classes) < 2:
         raise InputError(f"All labels are of one class ({classes[0]}); classification needs two.")
@@ -248,6 +274,11 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
             "labelled": len(labelled_rows(prepared, study.task, side)),
             "classes": {store.classes[c]: int(n) for c, n in counts.items()},  # type: ignore[index]
         }
+        if HEADS[study.task].target == "value":
+            values = part.value.dropna()
+            sides[side]["values"] = {
+                name: float(values.quantile(share)) for name, share in QUARTERS.items()
+            }
     return {
         "source": study.plain_data,
         "layout": store.layout,
@@ -258,6 +289,7 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
         "shape": list(store.grid.shape),
         "spacing": list(store.grid.spacing) if store.grid.spacing else None,
         "classes": list(store.classes),
+        "unit": measure_unit(prepared, study.task),
         "mask_values": list(store.mask_values),
         "modality": study.modality,
         "preprocessing": prepared.profile.steps,

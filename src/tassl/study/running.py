@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tassl.advisor import suggest
+from tassl.advisor import Advice, advise
 from tassl.checkpoint import Checkpoint, load_checkpoint
 from tassl.data.files import write_json, write_text
 from tassl.errors import OptionError
@@ -27,12 +27,30 @@ from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
-from tassl.pretraining import Ranks, Schedule, default_schedule, pretrain_method
+from tassl.modality.base import Augmentation
+from tassl.pretraining import (
+    Plan,
+    Ranks,
+    Schedule,
+    default_schedule,
+    fall_back,
+    plan_pretraining,
+    pretrain_method,
+    read_plan,
+    write_plan,
+)
 from tassl.report import write_report
 from tassl.study.configuration import Study
 from tassl.study.folder import VERDICT, claim_folder
 from tassl.study.narrator import Narrator
-from tassl.study.preparation import Prepared, audit_facts, check_task, labelled_rows, prepare
+from tassl.study.preparation import (
+    Prepared,
+    audit_facts,
+    check_task,
+    labelled_rows,
+    measure_unit,
+    prepare,
+)
 from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
     Bench,
@@ -43,6 +61,7 @@ from tassl.trials import (
     run_trials,
 )
 
+TRIED = 2  # methods, unless the user names them
 RESULTS, FLOATS = "results.csv", "%.6f"
 PACKAGES = ("tassl", "torch", "monai", "pytorch-lightning", "numpy", "scikit-learn", "scipy")
 
@@ -81,12 +100,15 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
     check_task(prepared, study.task)
-    methods = choose_methods(study, folder, narrator)
+    chosen = choose_methods(study, prepared, folder, narrator)
+    methods = choose_safe(study, prepared, chosen, narrator)
     checkpoints = {name: Path(place) for name, place in study.checkpoints.items()}
     for method in methods:
         checkpoints[method] = folder / "pretrain" / method
         with clock.timing(f"pretrain/{method}"):
-            pretrain_one(study, prepared, method, checkpoints[method], narrator)
+            pretrain_one(
+                study, prepared, method, checkpoints[method], narrator, measured=not narrator.quiet
+            )
     bench = make_bench(study, prepared, checkpoints)
     arms, subsets = list_arms(study.task, list(checkpoints)), label_subsets(study, prepared)
     write_json(folder / "subsets.json", _subset_facts(prepared, subsets))
@@ -96,7 +118,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     ):
         run_trials(bench, arms, subsets, folder, tick)
     with clock.timing("statistics"):
-        results, verdict = judge_predictions(study, folder, arms, subsets)
+        unit = measure_unit(prepared, study.task)
+        results, verdict = judge_predictions(study, folder, arms, subsets, unit)
     write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
     report = write_report(folder)
     return Outcome(folder, results, verdict, report)
@@ -149,28 +172,98 @@ def prepare_data(
     return prepared
 
 
-def choose_methods(study: Study, folder: Path, narrator: Narrator) -> list[str]:
-    """The methods to pretrain: those given, or those that the advice names."""
-    ranking = suggest(study.task, study.modality)
-    write_json(folder / "advice.json", {"ranking": [asdict(item) for item in ranking]})
+def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Narrator) -> list[str]:
+    """The methods to pretrain: those given, or the best of the two paradigms advised first."""
+    advice = seek_advice(study, prepared)
+    write_json(folder / "advice.json", advice.facts())
     if study.checkpoints:
         return []
     if study.methods:
         return list(study.methods)
-    for item in ranking:
+    narrator.say(f"Advice before measuring: {advice.answer}; {advice.because[0]}")
+    chosen = advice.ranking[:TRIED]
+    for item in chosen:
         narrator.say(f"Trying {METHODS[item.method].title} ({item.paradigm}): {item.reason}")
-    return [item.method for item in ranking]
+    return [item.method for item in chosen]
+
+
+def seek_advice(study: Study, prepared: Prepared) -> Advice:
+    """What published evidence says of the study, with as many labels as its middle budget."""
+    labels = len(labelled_rows(prepared, study.task, "train"))
+    if budgets := sorted(study.protocol.budgets):
+        each = check_task(prepared, study.task) if study.task == "classification" else 1
+        labels = min(labels, budgets[len(budgets) // 2] * each)
+    return advise(
+        study.modality,
+        study.task,
+        labels=labels or None,
+        images=len(prepared.rows("train", "val")),
+        size=max(prepared.store.grid.shape),
+        dims=prepared.store.dims,
+        locality=study.chosen_locality,
+        network=study.chosen_network,
+    )
+
+
+def choose_safe(
+    study: Study, prepared: Prepared, methods: list[str], narrator: Narrator
+) -> list[str]:
+    """The methods, with those that need larger batches replaced by their nearest safe kin."""
+    images = len(prepared.rows("train", "val"))
+    safe = {name: fall_back(name, images, study.batch) for name in methods}
+    for name, other in safe.items():
+        if other != name:
+            narrator.warn(
+                f"{METHODS[name].title} needs {METHODS[name].smallest_batch} images in a batch; "
+                f"{METHODS[other].title} is trained instead, which is safe with fewer"
+            )
+    return list(dict.fromkeys(safe.values()))
+
+
+def plan_one(study: Study, prepared: Prepared, method: str, narrator: Narrator) -> Plan:
+    """Measure what pretraining one method costs, fit it to the study's limits, and say so."""
+    narrator.say(f"Measuring a few steps of {METHODS[method].title}")
+    rows = prepared.rows("train", "val")
+    plan = plan_pretraining(
+        prepared.tensors,
+        rows,
+        schedule=_schedule(study, len(rows), prepared.store.dims, method),
+        **_job(study, prepared, method),
+        **study.limits(),
+    )
+    for reason in plan.reasons:
+        narrator.warn(f"{method}, {reason}")
+    narrator.say(str(plan))
+    return plan
 
 
 def pretrain_one(
-    study: Study, prepared: Prepared, method: str, place: Path, narrator: Narrator
+    study: Study,
+    prepared: Prepared,
+    method: str,
+    place: Path,
+    narrator: Narrator,
+    *,
+    measured: bool = False,
 ) -> Checkpoint:
-    """Pretrain one method on the images outside the test split."""
-    rows = prepared.rows("train", "val")
-    ranks = Ranks(study.devices, study.nodes, study.strategy)
-    schedule = _schedule(study, len(rows), prepared.store.dims, method, ranks)
+    """Pretrain one method on the images outside the test split.
+
+    Args:
+        study: The configuration.
+        prepared: Its data.
+        method: Key in `METHODS`.
+        place: Folder for the checkpoint.
+        narrator: Speaks.
+        measured: Say what it costs before it starts; so is what has a limit.
+    """
     if (place / "checkpoint.json").exists():
         return load_checkpoint(place)
+    rows, file = prepared.rows("train", "val"), place / "plan.json"
+    schedule, reasons = _schedule(study, len(rows), prepared.store.dims, method), ()
+    if measured or study.memory or study.time:
+        plan = read_plan(file) if file.exists() else plan_one(study, prepared, method, narrator)
+        write_plan(file, plan)
+        schedule, reasons = plan.schedule, plan.reasons
     title = f"Pretraining {METHODS[method].title} on {len(rows)} images"
     with narrator.stage(title, schedule.epochs) as tick:
 
@@ -180,14 +273,13 @@ def pretrain_one(
         checkpoint = pretrain_method(
             prepared.tensors,
             rows,
-            method=method,
-            recipe=prepared.recipe,
-            profile=prepared.profile,
-            views=_views(study, prepared),
             schedule=schedule,
             folder=place,
             on_epoch=show,
-            ranks=ranks,
+            ranks=_ranks(study),
+            on_note=narrator.warn,
+            reasons=reasons,
+            **_job(study, prepared, method),
         )
     health = json.loads((place / "health.json").read_text())
     if not health["healthy"]:
@@ -208,8 +300,12 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         load_checkpoint(place, dims=store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
-    dense = HEADS[study.task].load().dense
-    target = np.arange(len(store.table)) if dense else store.table.label.to_numpy(copy=True)
+    kind = HEADS[study.task].target
+    target = {
+        "label": store.table.label.to_numpy(copy=True),
+        "mask": np.arange(len(store.table)),
+        "value": store.table.value.to_numpy(np.float32, copy=True),
+    }[kind]
     if study.shuffle_labels:
         rows = labelled_rows(prepared, study.task, "train")
         target[rows] = np.random.default_rng((study.seed, 3)).permutation(target[rows])
@@ -221,8 +317,8 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         test=labelled_rows(prepared, study.task, "test"),
         val=labelled_rows(prepared, study.task, "val"),
         augment=Augment(
-            _views(study, prepared).mild(),
-            patch_of(store.grid.shape) if dense else None,
+            _labelled_views(study, prepared),
+            patch_of(store.grid.shape) if kind == "mask" else None,
             prepared.tensors.normalisation,
         ),
         recipe=prepared.recipe,
@@ -241,21 +337,23 @@ def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
         study.protocol.budgets,
         study.protocol.draws,
         study.seed,
-        stratified=study.task == "classification",
+        stratified=HEADS[study.task].target == "label",
+        even=HEADS[study.task].target == "value",
     )
 
 
 def judge_predictions(
-    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset]
+    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset], unit: str
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Score the predictions in a run folder; write results.csv; return it with the verdict."""
     card, predictions = HEADS[study.task], read_predictions(folder, arms, subsets)
-    scores = score_all(predictions, card.metrics, study.protocol, study.seed)
+    metrics = (*card.metrics, "kappa") if study.ordinal else card.metrics
+    scores = score_all(predictions, metrics, study.protocol, study.seed)
     findings = compare(scores, arms, card.metrics[0], study.protocol)
     results = tabulate(scores, arms, findings, card.metrics[0], study.protocol.confidence)
     write_text(folder / RESULTS, results.to_csv(index=False, float_format=FLOATS))
     subjects = next(iter(scores.values())).subjects
-    return results, conclude(findings, card.metrics[0], card.unit, subjects)
+    return results, conclude(findings, card.metrics[0], card.unit, subjects, unit)
 
 
 def describe_machine() -> dict[str, Any]:
@@ -278,14 +376,36 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _schedule(study: Study, images: int, dims: int, method: str, ranks: Ranks) -> Schedule:
+def _ranks(study: Study) -> Ranks:
+    return Ranks(study.devices, study.nodes, study.strategy)
+
+
+def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
     plan = default_schedule(images, dims, study.seed, METHODS[method])
-    usual = plan.batch - plan.batch % ranks.count
+    usual = plan.batch - plan.batch % _ranks(study).count
     return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or usual)
 
 
-def _views(study: Study, prepared: Prepared) -> Any:
+def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
+    """What planning and pretraining a method share."""
+    return {
+        "method": method,
+        "recipe": prepared.recipe,
+        "profile": prepared.profile,
+        "views": _views(study, prepared),
+    }
+
+
+def _views(study: Study, prepared: Prepared) -> Augmentation:
     return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)
+
+
+def _labelled_views(study: Study, prepared: Prepared) -> Augmentation:
+    """Mild views; where a number is learnt, such that nothing changes its size."""
+    views = _views(study, prepared).mild()
+    if HEADS[study.task].target == "value":
+        return replace(views, crop=1.0, elastic=0.0)
+    return views
 
 
 def _subset_facts(prepared: Prepared, subsets: list[Subset]) -> list[dict[str, Any]]:

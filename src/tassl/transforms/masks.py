@@ -1,14 +1,48 @@
-"""Random block masks for masked pretexts."""
+"""Block masks for masked pretexts, random or guided."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from tassl.registry import look_up
+
+
+def draw_masks(
+    images: Tensor,
+    block: int,
+    ratio: float,
+    rng: torch.Generator,
+    *,
+    guide: str = "none",
+    focus: float = 1.0,
+    cell: int = 1,
+) -> Tensor:
+    """Hide blocks of images (batch, channel, *space), guided by what they show or at random.
+
+    Args:
+        images: What is to be hidden.
+        block: Side of a block, in cells.
+        ratio: Share of blocks to hide.
+        rng: Source of the random numbers.
+        guide: Key of `GUIDES`, or "none".
+        focus: How much more often what the guide points at is hidden.
+        cell: Pixels along a side for which one entry of the mask stands.
+
+    Returns:
+        (batch, 1, *cells) booleans, True where hidden.
+    """
+    space = count_cells(tuple(images.shape[2:]), cell)
+    if guide == "none":
+        return draw_block_masks(len(images), space, block, ratio, rng)
+    interest = look_up(GUIDES, guide, "guide")(images, block * cell)
+    return draw_guided_masks(interest, space, block, ratio, rng, focus)
 
 
 def draw_block_masks(
@@ -126,3 +160,10 @@ def entropy_per_cell(images: Tensor, block: int, levels: int = 8) -> Tensor:
         [mean_per_cell((step == level).to(grey.dtype), block) for level in range(levels)]
     )
     return -(shares * shares.clamp_min(1e-9).log()).sum(0)
+
+
+GUIDES: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "gradient": lambda images, block: mean_per_cell(steepness(images), block),
+    "entropy": entropy_per_cell,
+    "foreground": lambda images, block: mean_per_cell(foreground(images), block),
+}

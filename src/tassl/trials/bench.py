@@ -13,6 +13,7 @@ from tassl.checkpoint import Recipe
 from tassl.data.tensors import Tensors
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
+from tassl.heads import HEADS
 from tassl.transforms.augment import Augment
 
 
@@ -23,9 +24,9 @@ class Bench:
     Args:
         tensors: The images.
         task: Key in `HEADS`.
-        classes: Number of classes, background included for segmentation.
-        target: Class or mask row of every image of the store: labels (row,), or for segmentation
-            the row whose mask is the reference.
+        classes: Number of classes, background included for segmentation; 1 for a number.
+        target: What every image of the store is labelled with, (row,): class, number, or for
+            segmentation the row whose mask is the reference.
         test: Rows to predict.
         val: Rows to tune on.
         augment: Views for training with labels.
@@ -53,7 +54,7 @@ class Bench:
 def list_arms(task: str, methods: Sequence[str]) -> list[Arm]:
     """The arms of a study: baselines a reviewer asks for, then each method."""
     arms = [Arm("scratch", "", "finetune"), Arm("random (frozen)", "", "frozen")]
-    if task == "classification":
+    if HEADS[task].target != "mask":
         arms.append(Arm("raw pixels", "", "pixels"))
         arms += [Arm(f"{method} (frozen)", method, "frozen") for method in methods]
     return arms + [Arm(f"{method} (fine-tuned)", method, "finetune") for method in methods]
@@ -61,7 +62,7 @@ def list_arms(task: str, methods: Sequence[str]) -> list[Arm]:
 
 def default_tuning(task: str, dims: int) -> Tuning:
     """Steps and batch that fit a small machine, the same for every arm."""
-    if task == "segmentation":
+    if HEADS[task].target == "mask":
         if dims == 3:
             return Tuning(fewest_steps=150, most_steps=500, passes=3, batch=1)
         return Tuning(fewest_steps=100, most_steps=300, passes=10, batch=16)

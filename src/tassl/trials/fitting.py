@@ -17,12 +17,14 @@ from tassl.adaptation import Tuning, embed_rows, fit_head, predict_rows
 from tassl.checkpoint import build_encoder, load_checkpoint
 from tassl.data.files import write_atomically
 from tassl.data.tensors import Tensors
-from tassl.evaluation.metrics import dice_of_masks, score_once
+from tassl.evaluation.metrics import score_once
+from tassl.evaluation.segmentation import dice_of_masks, measure_masks
 from tassl.evaluation.splits import Subset
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.heads.base import Head
 from tassl.heads.probe import fit_probe
+from tassl.heads.ridge import fit_ridge
 from tassl.networks.base import Encoder
 from tassl.trials.bench import Bench
 
@@ -65,11 +67,16 @@ def _targets(bench: Bench, rows: np.ndarray) -> Tensor:
     return torch.from_numpy(bench.target[rows])
 
 
-def predict_table(bench: Bench, head: Head, rows: np.ndarray) -> pd.DataFrame:
-    """Predictions of a head for these rows, one row each."""
+def predict_table(
+    bench: Bench, head: Head, rows: np.ndarray, *, fully: bool = True
+) -> pd.DataFrame:
+    """Predictions of a head for these rows, one row each; of masks, their scores."""
     if head.dense:
-        return mask_table(bench, predict_masks(bench, head, rows), rows)
-    return _score_table(bench, rows, torch.cat(list(_predictions(bench, head, rows))).numpy())
+        return mask_table(bench, predict_masks(bench, head, rows), rows, fully=fully)
+    found = torch.cat(list(_predictions(bench, head, rows))).numpy()
+    if HEADS[bench.task].target == "value":
+        return _value_table(bench, rows, found[:, 0])
+    return _score_table(bench, rows, found)
 
 
 def predict_masks(bench: Bench, head: Head, rows: np.ndarray) -> np.ndarray:
@@ -78,15 +85,21 @@ def predict_masks(bench: Bench, head: Head, rows: np.ndarray) -> np.ndarray:
     return np.concatenate([batch.argmax(1).to(torch.uint8).numpy() for batch in batches])
 
 
-def mask_table(bench: Bench, masks: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
-    """Dice of predicted masks per class, one row each."""
-    wanted = bench.tensors.store.masks
-    assert wanted is not None
-    scores = [
-        dice_of_masks(mask, wanted[row], bench.classes)
-        for mask, row in zip(masks, rows, strict=True)
-    ]
-    return _table(bench, rows, np.array(scores), "dice_", 1)
+def mask_table(
+    bench: Bench, masks: np.ndarray, rows: np.ndarray, *, fully: bool = True
+) -> pd.DataFrame:
+    """Scores of predicted masks per class, one row each; Dice alone unless `fully`."""
+    store = bench.tensors.store
+    assert store.masks is not None
+    pairs = [(mask, store.masks[row]) for mask, row in zip(masks, rows, strict=True)]
+    dice = [dice_of_masks(*pair, bench.classes) for pair in pairs]
+    table = _table(bench, rows, np.array(dice), "dice_", 1)
+    if not fully:
+        return table
+    spacing = store.grid.spacing or (1.0,) * store.dims
+    tolerance = bench.protocol.tolerance
+    rest = [measure_masks(*pair, bench.classes, spacing, tolerance) for pair in pairs]
+    return pd.concat([table, pd.DataFrame(rest).round(6)], axis=1)
 
 
 def _predictions(bench: Bench, head: Head, rows: np.ndarray) -> Iterator[Tensor]:
@@ -117,10 +130,18 @@ def probe_table(bench: Bench, features: np.ndarray, subset: Subset) -> pd.DataFr
     """Predictions of a linear model on fixed features, for the test rows."""
     subjects = bench.tensors.store.table.subject.to_numpy()[subset.rows]
     labels = bench.target[subset.rows]
+    if HEADS[bench.task].target == "value":
+        ridge = fit_ridge(features[subset.rows], labels, subjects)
+        return _value_table(bench, bench.test, ridge.predict(features[bench.test]))
     model = fit_probe(features[subset.rows], labels, subjects, bench.seed * 1000 + subset.draw)
     scores = np.zeros((len(bench.test), bench.classes))
     scores[:, model.classes_] = model.predict_proba(features[bench.test])
     return _score_table(bench, bench.test, scores)
+
+
+def _value_table(bench: Bench, rows: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
+    table = bench.tensors.store.table.iloc[rows][["id", "subject", "value"]]
+    return table.reset_index(drop=True).assign(predicted=predicted.astype(float))
 
 
 def _score_table(bench: Bench, rows: np.ndarray, scores: np.ndarray) -> pd.DataFrame:

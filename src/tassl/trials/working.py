@@ -14,7 +14,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from tassl.adaptation import Tuning
 from tassl.data.files import write_arrays, write_json
-from tassl.evaluation.metrics import score_once
+from tassl.evaluation.metrics import METRICS, score_once
 from tassl.evaluation.splits import Subset
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
@@ -86,7 +86,7 @@ def _work(pieces: list[Any], on_trial: Callable[[str], None]) -> None:
 
 
 def _is_probe(bench: Bench, arm: Arm) -> bool:
-    return bench.task == "classification" and arm.adaptation != "finetune"
+    return HEADS[bench.task].target != "mask" and arm.adaptation != "finetune"
 
 
 def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) -> str:
@@ -130,7 +130,7 @@ def _try_rate(bench: Bench, arm: Arm, subsets: Sequence[Subset], rate: float, fo
         draws = [subset for subset in subsets if subset.draw == subsets[0].draw]
         subset, metric = draws[len(draws) // 2], HEADS[bench.task].metrics[0]
         head = fit_arm(bench, arm, subset, replace(bench.tuning, learning_rate=rate))
-        table = predict_table(bench, head, bench.val)
+        table = predict_table(bench, head, bench.val, fully=False)
         score = score_once(table, metric)
         write_json(file, {"rate": rate, "budget": subset.budget, "score": score})
     return f"{arm.name}, learning rate {rate:g}"
@@ -140,7 +140,8 @@ def _choose_rate(bench: Bench, arm: Arm, folder: Path) -> Tuning:
     """The rate with the best validation score; nearest to the usual one among equals."""
     tried = [json.loads(_rate_file(folder, arm, rate).read_text()) for rate in bench.protocol.rates]
     usual = bench.tuning.learning_rate
-    best = max(tried, key=lambda t: (np.nan_to_num(t["score"]), -abs(np.log(t["rate"] / usual))))
+    merit = METRICS[HEADS[bench.task].metrics[0]].merit
+    best = max(tried, key=lambda t: (merit(t["score"]), -abs(np.log(t["rate"] / usual))))
     facts = {
         "learning_rate": best["rate"],
         "budget": best["budget"],

@@ -16,6 +16,7 @@ from tassl.data.layouts import (
     volume_pairs,
 )
 from tassl.data.manifest import Manifest, check_manifest, rename_subjects
+from tassl.data.progress import Track
 from tassl.data.remote import Watch, is_remote, localise, unwatched
 from tassl.errors import InputError, OptionError
 from tassl.registry import look_up
@@ -42,6 +43,7 @@ def index(
     value: str | None = None,
     own_splits: bool = False,
     watch: Watch = unwatched,
+    track: Track = iter,
 ) -> Manifest:
     """Understand a file or folder as a data set.
 
@@ -55,6 +57,7 @@ def index(
         value: Its column of the number to predict, where neither name nor unit tell.
         own_splits: Forget the splits that the data set gives.
         watch: Shows how far the transfer of remote data is.
+        track: Shows how far the walk over files is.
 
     Returns:
         The checked manifest, one row per image.
@@ -71,9 +74,9 @@ def index(
     if not chosen.recognises(path):
         raise InputError(f"{path} does not lie as layout {layout!r} wants: {chosen.WANTED}.")
     if chosen is table and not csv:
-        manifest = table.read(path, label=label, value=value)
+        manifest = table.read(path, label=label, value=value, track=track)
     else:
-        manifest = chosen.read(path)
+        manifest = chosen.read(path, track=track)
     if csv:
         manifest = table.join(manifest, Path(csv), label=label, value=value)
     elif chosen is not table and (label or value):

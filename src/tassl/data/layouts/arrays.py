@@ -15,6 +15,7 @@ import numpy as np
 
 from tassl.data.layouts.subjects import NO_SUBJECTS
 from tassl.data.manifest import SPLITS, Manifest, make_table
+from tassl.data.progress import Track
 from tassl.errors import InputError
 
 LARGE = ("images", "masks")
@@ -28,7 +29,7 @@ def recognises(path: Path) -> bool:
     return path.is_file() and path.suffix == ".npz"
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, *, track: Track = iter) -> Manifest:
     """Read the manifest of an npz file.
 
     Raises:

@@ -10,12 +10,15 @@ import os
 import re
 from pathlib import Path
 
+from tassl.data.layouts.matching import strip_ending
 from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import SPLITS, Manifest, make_table
+from tassl.data.progress import Track
+from tassl.data.readers import READERS
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+ENDINGS = tuple(ending for kind in ("photo", "tiff", "nifti", "itk") for ending in READERS[kind])
 MASK = re.compile(r"_mask(_\d+)?$")
-WANTED = "one subfolder of pictures per class"
+WANTED = "one subfolder of pictures or volumes per class"
 
 
 def recognises(path: Path) -> bool:
@@ -23,18 +26,18 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and any(_pictures(folder) for _, folder in _class_folders(path))
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, *, track: Track = iter) -> Manifest:
     """Read the manifest of a folder per class."""
     found = [(split, folder, _pictures(folder)) for split, folder in _class_folders(path)]
     classes = sorted({folder.name for _, folder, files in found if files})
     rows: list[dict[str, object]] = []
     for split, folder, files in found:
         place = folder.relative_to(path).as_posix()
-        stems = {Path(name).stem for name in files}
+        stems = {strip_ending(name) for name in files}
         masks: dict[str, list[str]] = {}
         images = []
         for name in files:
-            stem = Path(name).stem
+            stem = strip_ending(name)
             image = MASK.sub("", stem)
             if image != stem and image in stems:
                 masks.setdefault(image, []).append(f"{place}/{name}")
@@ -69,4 +72,4 @@ def _subfolders(path: Path) -> list[Path]:
 def _pictures(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name[0] != "."]
-    return sorted(name for name in names if Path(name).suffix.lower() in ENDINGS)
+    return sorted(name for name in names if name.lower().endswith(ENDINGS))

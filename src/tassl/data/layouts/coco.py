@@ -9,6 +9,7 @@ from typing import Any
 
 from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import SPLITS, Manifest, SetAside, make_table
+from tassl.data.progress import Track
 from tassl.errors import InputError
 
 KEYS = {"images", "annotations", "categories"}
@@ -21,7 +22,7 @@ def recognises(path: Path) -> bool:
     return bool(_files(path))
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, *, track: Track = iter) -> Manifest:
     """Read the manifest of one COCO file, or of one per split ("train" and the like in the name).
 
     Raises:

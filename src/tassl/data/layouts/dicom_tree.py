@@ -16,6 +16,7 @@ import numpy as np
 
 from tassl.data.manifest import Manifest, SetAside, make_table
 from tassl.data.privacy import pseudonym, read_key
+from tassl.data.progress import Track
 from tassl.data.readers.dicom import ENDINGS
 from tassl.data.readers.dicom import recognises as is_dicom
 from tassl.data.readers.headers import Header, read_header
@@ -47,14 +48,14 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and any(_looks_like_dicom(f) for f in islice(_walk(path), LOOKED_AT))
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, *, track: Track = iter) -> Manifest:
     """Read the manifest of a tree of DICOM files.
 
     Raises:
         OptionError: The key of the pseudonyms cannot be kept.
     """
     key = read_key()
-    series, set_aside = _group(path)
+    series, set_aside = _group(path, track)
     volumes, images, taken = [], [], Counter()
     for found in series.values():
         study = (found[0][1].patient, found[0][1].study)
@@ -79,10 +80,10 @@ def read(path: Path) -> Manifest:
     return Manifest(path, "dicom-tree", table, notes=notes, set_aside=tuple(set_aside))
 
 
-def _group(path: Path) -> tuple[dict[tuple[str, str, str], Found], list[SetAside]]:
+def _group(path: Path, track: Track) -> tuple[dict[tuple[str, str, str], Found], list[SetAside]]:
     """Files of each patient, study and series in their order; and what is none of them."""
     series, set_aside, seen = defaultdict(list), [], set()
-    for file in _walk(path):
+    for file in track(list(_walk(path))):
         name = str(file.relative_to(path))
         try:
             header = _read_wanted(file)

@@ -13,6 +13,7 @@ import numpy as np
 
 from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import Manifest, SetAside, make_table
+from tassl.data.progress import Track
 from tassl.data.readers import READERS, read_mask
 from tassl.errors import UnreadableFile
 
@@ -31,7 +32,7 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and (_two_folders(path) is not None or _one_folder(path) is not None)
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, *, track: Track = iter) -> Manifest:
     """Read the manifest of pictures and masks."""
     notes = []
     if (pair := _two_folders(path)) is not None:

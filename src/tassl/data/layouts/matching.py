@@ -48,13 +48,17 @@ def match_names(files: Sequence[str], names: Sequence[str], path: Path) -> dict[
     return rows
 
 
+def strip_ending(name: str) -> str:
+    """File name without its ending, of which `.nii.gz` is one."""
+    return Path(name.removesuffix(".gz")).stem
+
+
 def _keys(name: str) -> Iterator[str]:
     """A path and its ends, the longest first, each as it is and then without its ending."""
     whole = name.strip().replace("\\", "/").lower().removeprefix("./")
     while whole:
         yield whole
         folder, slash, last = whole.rpartition("/")
-        bare = last.removesuffix(".gz").rpartition(".")[0]
-        if bare:
+        if (bare := strip_ending(last)) != last:
             yield f"{folder}{slash}{bare}"
         whole = whole.partition("/")[2]

@@ -16,6 +16,7 @@ from tassl.data.layouts.columns import NAMES, Told, find_column, understand
 from tassl.data.layouts.matching import match_names
 from tassl.data.layouts.subjects import NO_SUBJECTS, note_subjects
 from tassl.data.manifest import BLANK, COLUMNS, Manifest, SetAside, make_table
+from tassl.data.progress import Track
 from tassl.errors import InputError, OptionError
 
 ENDINGS = (".csv", ".tsv", ".parquet")
@@ -27,13 +28,16 @@ def recognises(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in ENDINGS
 
 
-def read(path: Path, *, label: str | None = None, value: str | None = None) -> Manifest:
+def read(
+    path: Path, *, label: str | None = None, value: str | None = None, track: Track = iter
+) -> Manifest:
     """Read the manifest of a table; files are relative to its folder.
 
     Args:
         path: The table.
         label: As for `join`.
         value: As for `join`.
+        track: Shows how far the walk over files is.
 
     Raises:
         InputError: The table cannot be read or names no files.
@@ -51,7 +55,8 @@ def read(path: Path, *, label: str | None = None, value: str | None = None) -> M
             "as --csv."
         )
     places = table[column].fillna("").astype(str).str.strip()
-    here = np.array([bool(place) and (path.parent / place).is_file() for place in places])
+    files = track([path.parent / place for place in places])
+    here = np.array([file.is_file() for file in files])
     told = understand(table.iloc[np.flatnonzero(here)], path, label, value)
     rows: list[dict[str, object]] = [
         {"id": place, "file": place, "subject": place}

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import SPLITS, Manifest, SetAside, make_table
+from tassl.data.progress import Track
 from tassl.errors import UnreadableFile
 
 IMAGES, BOXES, SETS = "JPEGImages", "Annotations", "ImageSets/Main"
@@ -20,7 +21,7 @@ def recognises(path: Path) -> bool:
     return _root(path) is not None
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, *, track: Track = iter) -> Manifest:
     """Read the manifest of a VOC data set; boxes without an area are dropped and counted."""
     root = _root(path) or path
     splits = {
@@ -30,7 +31,7 @@ def read(path: Path) -> Manifest:
         for name in file.read_text().split()
     }
     found, set_aside, dropped = {}, [], 0
-    for file in sorted((root / BOXES).glob("*.xml")):
+    for file in track(sorted((root / BOXES).glob("*.xml"))):
         try:
             objects, flat = _read_boxes(file)
             found[file.stem], dropped = objects, dropped + flat

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import Manifest, SetAside, make_table
+from tassl.data.progress import Track
 from tassl.data.readers import READERS, read_shape
 from tassl.errors import InputError, UnreadableFile
 
@@ -32,7 +33,7 @@ def recognises(path: Path) -> bool:
     return any(_files(path / images) for images, _ in FOLDERS) or bool(_files(path))
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, *, track: Track = iter) -> Manifest:
     """Read the manifest of a folder of volumes.
 
     Raises:
@@ -40,7 +41,8 @@ def read(path: Path) -> Manifest:
     """
     images, masks, notes = _gather(path)
     rows, set_aside, mismatched = [], [], []
-    for name, files in images.items():
+    firsts = track([files[0] for files in images.values()])
+    for (name, files), _ in zip(images.items(), firsts, strict=True):
         mask = masks.get(name)
         try:
             shape = read_shape(files[0])
@@ -67,9 +69,10 @@ def read(path: Path) -> Manifest:
             f"{'; '.join(mismatched[:3])}. Mend or remove these pairs."
         )
     notes.append(note_subjects([str(row["file"]) for row in rows]))
-    return Manifest(
-        path, "volume-pairs", make_table(rows), _classes(path), tuple(notes), tuple(set_aside)
-    )
+    if len(channels := _names(path, "channel_names", "modality")) > 1:
+        notes.append(f"channels: {', '.join(channels)}")
+    classes = _names(path, "labels")
+    return Manifest(path, "volume-pairs", make_table(rows), classes, tuple(notes), tuple(set_aside))
 
 
 def _gather(path: Path) -> tuple[dict[str, list[Path]], dict[str, Path], list[str]]:
@@ -109,14 +112,15 @@ def _join_channels(files: list[Path], labels: dict[str, Path]) -> dict[str, list
     return images
 
 
-def _classes(path: Path) -> tuple[str, ...]:
-    """Names of the labels from dataset.json, where there is one (MSD or nnU-Net form)."""
+def _names(path: Path, *kinds: str) -> tuple[str, ...]:
+    """Names by number of the first of these kinds in dataset.json (MSD or nnU-Net form)."""
     try:
-        labels = json.loads((path / "dataset.json").read_text())["labels"]
+        told = json.loads((path / "dataset.json").read_text())
+        names = next(told[kind] for kind in kinds if kind in told)
         pairs = [
-            (int(k), str(v)) if str(k).isdigit() else (int(v), str(k)) for k, v in labels.items()
+            (int(k), str(v)) if str(k).isdigit() else (int(v), str(k)) for k, v in names.items()
         ]
-    except (OSError, KeyError, ValueError, AttributeError, TypeError):
+    except (OSError, StopIteration, ValueError, AttributeError, TypeError):
         return ()
     return tuple(name for _, name in sorted(pairs))
 

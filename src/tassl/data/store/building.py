@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from tassl.data.files import write_json
-from tassl.data.grid import choose_grid
+from tassl.data.grid import Grid, choose_grid
 from tassl.data.manifest import Manifest, SetAside
 from tassl.data.store.opening import KEPT, Store, open_store
 from tassl.data.store.rows import Row, list_rows
@@ -42,6 +42,7 @@ def build_store(
     *,
     steps: str = "",
     longest: int | None = None,
+    to_scale: bool = False,
     cache: Path | None = None,
     workers: int | None = None,
     on_image: Callable[[], None] = lambda: None,
@@ -56,6 +57,7 @@ def build_store(
         folder: Where the store goes; it appears there whole or not at all.
         steps: The modality and what `prepare` does, in words: part of the signature.
         longest: Most pixels along a side; 128 in 2D and 64 in 3D unless given.
+        to_scale: Keep one scale in mm, however the fields of view differ.
         cache: Folder of stores that are shared between runs.
         workers: Processes; all cores, where that pays, unless given.
         on_image: Called after each image in each of the two passes, for a progress bar.
@@ -64,13 +66,14 @@ def build_store(
         InputError: No image can be read, or images of different dimensions are mixed.
         RunFolderError: The disk has not enough space.
     """
-    signature = sign_store(manifest, steps, longest)
+    signature = sign_store(manifest, steps, longest, to_scale=to_scale)
     if cache and take(cache / signature, folder):
         return open_store(folder)
     draft = _open_draft(folder, signature)
+    choose = partial(choose_grid, to_scale=to_scale)
     go = partial(map_shards, workers=workers, on_item=on_image)
     try:
-        built = _fill(draft, manifest, prepare, longest, signature, go)
+        built = _fill(draft, manifest, prepare, longest, choose, signature, go)
     except TasslError:  # other data or another size will be given: nothing here is of use to them
         shutil.rmtree(draft)
         raise
@@ -87,6 +90,7 @@ def _fill(
     manifest: Manifest,
     prepare: Prepare,
     longest: int | None,
+    choose: Callable[..., Grid],
     signature: str,
     go: Go,
 ) -> Path:
@@ -94,12 +98,14 @@ def _fill(
     looks, usable = _survey(manifest, draft, go)
     table = manifest.table.iloc[usable]
     kept, rows = [looks[k] for k in usable], list_rows(table)
-    plan, boxes = _write(_make_plan(manifest, prepare, kept, rows[0], longest), draft, rows, go)
+    plan = _make_plan(manifest, prepare, kept, rows[0], longest, choose)
+    plan, boxes = _write(plan, draft, rows, go)
     told = _make_table(table, kept, boxes)
     facts = {
         "shape": plan.grid.shape,
         "spacing": plan.grid.spacing,
         "classes": manifest.classes,
+        "unit": manifest.unit,
         "mask_values": plan.values,
         "set_aside": [asdict(item) for item in _list_set_aside(manifest, looks)],
         "layout": manifest.layout,
@@ -139,9 +145,10 @@ def _make_plan(
     looks: Sequence[Look],
     first: Row,
     longest: int | None,
+    choose: Callable[..., Grid],
 ) -> Plan:
     shapes, spacings = [look.shape for look in looks], [look.spacing for look in looks]
-    grid = choose_grid(shapes, spacings, longest or LONGEST[len(shapes[0])])
+    grid = choose(shapes, spacings, longest or LONGEST[len(shapes[0])])
     plan = Plan(
         root=manifest.root,
         prepare=prepare,

@@ -31,6 +31,7 @@ class Store:
             pixels of the grid; shape, spacing and the percentiles p1, p50 and p99 of the file.
         grid: Shape and voxel size of the images.
         classes: Names of the image classes.
+        unit: Of the table's values, as "mm".
         mask_values: Value in the mask files that each mask class stands for.
         set_aside: Files that could not be read.
         layout: How the data lay on disk.
@@ -52,6 +53,7 @@ class Store:
     notes: tuple[str, ...]
     digest: str
     signature: str
+    unit: str = ""
 
     def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
         """Travel to another process as a path, not as pixels."""
@@ -112,4 +114,5 @@ def open_store(folder: Path) -> Store:
         notes=tuple(facts["notes"]),
         digest=facts["digest"],
         signature=facts["signature"],
+        unit=facts.get("unit", ""),
     )

@@ -14,7 +14,7 @@ from scipy import ndimage
 from tassl.data.readers import Picture, read_mask, read_parts, read_picture
 from tassl.errors import InputError, UnreadableFile
 
-OBJECT = 1  # class of every object where masks number objects
+OBJECT = 0  # class of the boxes where masks number objects
 
 
 class Row(NamedTuple):
@@ -56,7 +56,8 @@ def read_row(root: Path, row: Row, *, instances: bool) -> Sample:
     Args:
         root: Folder that its files are relative to.
         row: Where they lie.
-        instances: Whether masks number objects: then each gives a box, and all are class 1.
+        instances: Whether masks number objects: then each gives a box, of class 0, and all
+            together are class 1 of the mask.
 
     Raises:
         UnreadableFile: A file cannot be read, or its masks do not fit together.

@@ -12,21 +12,25 @@ import numpy as np
 
 from tassl.data.manifest import Manifest
 
-VERSION = 2  # raise it when the same files would be prepared or written otherwise
+VERSION = 3  # raise it when the same files would be prepared or written otherwise
 
 
-def sign_store(manifest: Manifest, steps: str, longest: int | None) -> str:
+def sign_store(
+    manifest: Manifest, steps: str, longest: int | None, *, to_scale: bool = False
+) -> str:
     """Hash everything that the content of a store depends on, without opening an image.
 
     Args:
         manifest: The images; of their files the names, sizes and times count.
         steps: The modality and what its preparation does.
         longest: Most pixels along a side, None for the default.
+        to_scale: Whether all images keep one scale.
     """
     facts = [
         VERSION,
         steps,
         longest,
+        to_scale,
         manifest.layout,
         manifest.classes,
         manifest.notes,

@@ -330,3 +330,26 @@ def test_answers_that_were_read(
     assert advice.ranking[0].paradigm in leaders
     assert set(rules) <= {key for key, *_ in advice.rules}
     assert "points against" in " ".join(advice.because)
+
+
+@pytest.mark.parametrize(
+    ("gains", "picked"),
+    [
+        ({"joint": 5.0, "byol": 4.5, "mae": 3.1}, ["mae", "byol"]),
+        ({"joint": 5.0, "byol": 2.9, "moco": 2.8}, ["joint", "byol"]),
+        ({"byol": 5.0, "moco": 5.0, "mae": 1.0}, ["byol", "moco"]),
+        ({"joint": 5.0}, ["joint"]),
+    ],
+)
+def test_of_level_strategies_the_cheapest_is_tried_first(gains: dict, picked: list[str]):
+    advice = ask()
+    ranking = tuple(
+        replace(
+            advice.ranking[0],
+            method=method,
+            paradigm=METHODS[method].paradigm,
+            gain=replace(advice.ranking[0].gain, mean=mean),
+        )
+        for method, mean in gains.items()
+    )
+    assert [item.method for item in replace(advice, ranking=ranking).pick(2)] == picked

@@ -257,6 +257,21 @@ class TestRegressor:
             losses.append(head.loss(images, target).item())
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
+    def test_images_that_share_most_are_told_apart(self, head):
+        shared = torch.randn(1, 1, 16, 16)
+        images = shared + 0.1 * torch.randn(16, 1, 16, 16)
+        with torch.no_grad():
+            given = head.head[0](head.encoder(images))
+        assert torch.allclose(given.mean(0), torch.zeros(()), atol=1e-2)
+        assert given.var(0, correction=0).median() > 0.5
+
+    def test_one_image_is_predicted_as_in_a_batch(self, head):
+        head.loss(torch.randn(8, 1, 16, 16), torch.randn(8))
+        images = torch.randn(3, 1, 16, 16)
+        head.eval()
+        alone = torch.cat([head.predict(image[None]) for image in images])
+        assert torch.allclose(alone, head.predict(images), atol=1e-5)
+
     def test_one_label(self, head):
         head.prime(torch.tensor([12.0]))
         assert torch.isfinite(head.loss(torch.randn(1, 1, 16, 16), torch.tensor([12.0])))

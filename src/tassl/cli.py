@@ -295,12 +295,25 @@ def evaluate(
 @app.command()
 @takes(SITUATION)
 def advise(
-    modality: Modality,
-    task: Task,
+    modality: Annotated[str | None, typer.Option(help=f"One of: {_names(MODALITIES)}.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="As for a run; detection and reconstruction too.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page that answers for every situation.")
+    ] = None,
     **choices: Any,
 ) -> None:
     """Say which pretraining to try first, or none, and what speaks for and against it."""
+    if html:
+        from tassl.report.advice_page import write_advisor
+
+        typer.echo(f"written  {write_advisor(html)}")
+        if not (modality or task):
+            return
+    if not (modality and task):
+        raise OptionError("Give --modality and --task; or --html FILE for a page of all.")
     from tassl.advisor import advise as weigh
     from tassl.advisor.telling import tell
     from tassl.amounts import parse_memory, parse_time

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tassl.advisor.candidates import PUBLISHED, Options, choose_options, find_veto
+from tassl.advisor.candidates import PASSES, PUBLISHED, Options, choose_options, find_veto
 from tassl.advisor.effects import NATURAL, SCRATCH
 from tassl.advisor.evidence import Evidence, load
 from tassl.advisor.guidelines import Guideline, list_guidelines, pool_is_small
@@ -18,6 +18,8 @@ from tassl.methods import METHODS, PARADIGMS
 
 DRAWS = 4000
 LEVEL = 0.05  # logits within which methods of a paradigm count as level: a standard error
+SMALL = 1.0  # points below which a lead does not count
+LEVEL_POINTS = 2.0  # within which the cheaper is tried first: studies differ by far more
 SURE = 0.8  # probability of a gain below which a pilot should come first
 FEWEST_STUDIES = 2
 SHOWN_STUDIES = 3
@@ -132,6 +134,15 @@ class Advice:
     changes: tuple[str, ...]
     studies: int
 
+    def pick(self, count: int) -> list[Strategy]:
+        """The first strategies to measure; of those that are level the cheapest come first."""
+        left, chosen = list(self.ranking), []
+        while left and len(chosen) < count:
+            level = [s for s in left if s.gain.mean > left[0].gain.mean - LEVEL_POINTS]
+            chosen.append(min(level, key=lambda s: PASSES[s.paradigm]))
+            left.remove(chosen[-1])
+        return chosen
+
     def facts(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         told = [{"reason": item.reason, "source": item.source} for item in self.ranking]
@@ -143,7 +154,11 @@ class Advice:
 
 
 def weigh(
-    query: Query, *, posterior: Posterior | None = None, evidence: Evidence | None = None
+    query: Query,
+    *,
+    posterior: Posterior | None = None,
+    evidence: Evidence | None = None,
+    neighbours: bool = True,
 ) -> Advice:
     """Rank pretraining strategies for a situation, and say whether to pretrain at all.
 
@@ -151,6 +166,7 @@ def weigh(
         query: The situation.
         posterior: What the evidence says; the one that is shipped unless given.
         evidence: The tables behind it; those that are shipped unless given.
+        neighbours: Look at neighbouring situations too, for what would change the advice.
     """
     posterior, evidence = posterior or read_posterior(), evidence or load()
     outlook = _look_ahead(query, posterior)
@@ -167,7 +183,9 @@ def weigh(
         vetoes=outlook.vetoes,
         rules=tuple((g.key, g.rule.text, g.rule.strength, g.rule.source) for g in rules),
         banned=tuple(query.profile.banned),
-        changes=tuple(_list_changes(query, answer, outlook, posterior, studies)),
+        changes=tuple(_list_changes(query, answer, outlook, posterior, studies))
+        if neighbours
+        else (),
         studies=studies,
     )
 
@@ -216,13 +234,15 @@ def _look_ahead(query: Query, posterior: Posterior) -> _Outlook:
     leaders, others = _rank(names, mean[: len(names)])
     chosen = [names.index(name) for name in leaders]
     reference = len(names) + int(mean[len(names) :].argmax())
-    draws = draw_scores(mean, settled, between, DRAWS)
+    told = [*chosen, reference]
+    at = np.ix_(told, told)
+    draws = draw_scores(mean[told], settled[at], between[at], DRAWS)
     return _Outlook(
         methods=tuple(leaders),
         others=others,
         vetoes=vetoes,
         baseline=arms[reference][0],
-        gains=draws[:, chosen] - draws[:, [reference]],
+        gains=draws[:, :-1] - draws[:, -1:],
         shifts=tuple(
             tuple(
                 (g, s) for g, s in zip(rules, shifts[place] - shifts[reference], strict=True) if s
@@ -288,7 +308,7 @@ def _compare_paradigms(query: Query, outlook: _Outlook) -> Iterator[str]:
         lead = tell_gain(outlook.gains[:, 0], query.task).mean
         lead -= tell_gain(outlook.gains[:, 1], query.task).mean
         first, second = (METHODS[name].paradigm for name in outlook.methods[:2])
-        weight = "barely matters" if lead < 1 else "matters"
+        weight = "barely matters" if lead < SMALL else "matters"
         yield f"the paradigm {weight} here: {first} leads {second} by {lead:.1f} points"
 
 

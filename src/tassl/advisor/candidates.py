@@ -103,8 +103,10 @@ def find_veto(query: Query, method: str) -> str:
     if (batch := _batch(query, card)) < card.smallest_batch:
         limit = f"{query.images} images" if query.memory is None else f"{query.memory:g} GB"
         return f"needs batches of {card.smallest_batch}; with {limit} they would hold {batch}"
+    if query.minutes is None:
+        return ""
     minutes = choose_options(query, method).minutes
-    if query.minutes is not None and (minutes or 0) > query.minutes:
+    if (minutes or 0) > query.minutes:
         return f"takes about {minutes:g} minutes on two processor cores"
     return ""
 

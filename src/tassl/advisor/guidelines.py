@@ -65,6 +65,9 @@ def _few(query: Query) -> bool:
 WIDE = {
     name: 1 for name, card in METHODS.items() if card.strong_views and card.paradigm != "hybrid"
 }
+FEATURES = {
+    name: 1 for name, card in METHODS.items() if card.paradigm == "predictive" and not card.pretext
+}
 GUIDELINES = (
     Guideline(
         "G-2",
@@ -74,7 +77,7 @@ GUIDELINES = (
             "Ivezić et al. 2026, arXiv:2603.22649", "moderate",
         ),
         lambda q: _whole(q, "ultrasound"),
-        {"predictive": 1, "generative": -1},
+        FEATURES | {"generative": -1},
     ),
     Guideline(
         "G-4",
@@ -105,7 +108,7 @@ GUIDELINES = (
             "10.1186/s12880-024-01253-0", "strong",
         ),
         lambda q: q.images is not None and q.images < SMALL_POOL,
-        dict.fromkeys(WIDE, -1),
+        {"contrastive": -1, "predictive": -1},
     ),
     Guideline(
         "LB-1",

@@ -13,8 +13,22 @@ from tassl.networks.decoder import Decoder
 START = 1e-2  # first guesses are near the mean of the labels, so that few steps undo them
 
 
+class Standardise(nn.BatchNorm1d):
+    """Batch normalisation; a single image, which has no spread, is left to the running figures."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and len(input) > 1:
+            return super().forward(input)
+        weights = (self.running_mean, self.running_var, self.weight, self.bias)
+        return F.batch_norm(input, *weights, eps=self.eps)
+
+
 class Regressor(Head):
-    """Mean-pooled features, normalised, and a linear layer.
+    """Mean-pooled features, standardised over the batch, and a linear layer.
+
+    Mean-pooled features of all images are nearly the same vector. Normalised within each image
+    they stay so: what all share then drowns what differs, and on volumes the network learnt to
+    give one number for all.
 
     It learns the number on the scale of the labels that it is fitted to, and predicts it in its
     unit.
@@ -23,7 +37,8 @@ class Regressor(Head):
         Huber, on labels of zero mean and unit deviation: few labels include odd ones.
 
     Source:
-        Huber, Ann. Math. Stat. 1964, 10.1214/aoms/1177703732.
+        Huber, Ann. Math. Stat. 1964, 10.1214/aoms/1177703732; Ioffe & Szegedy, ICML 2015,
+        arXiv:1502.03167.
     """
 
     centre: Tensor
@@ -34,7 +49,7 @@ class Regressor(Head):
         last = nn.Linear(encoder.width, classes)
         nn.init.normal_(last.weight, std=START)
         nn.init.zeros_(last.bias)
-        self.head = nn.Sequential(nn.LayerNorm(encoder.width), last)
+        self.head = nn.Sequential(Standardise(encoder.width), last)
         self.register_buffer("centre", torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))
 

@@ -181,7 +181,7 @@ def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Nar
     if study.methods:
         return list(study.methods)
     narrator.say(f"Advice before measuring: {advice.answer}; {advice.because[0]}")
-    chosen = advice.ranking[:TRIED]
+    chosen = advice.pick(TRIED)
     for item in chosen:
         narrator.say(f"Trying {METHODS[item.method].title} ({item.paradigm}): {item.reason}")
     return [item.method for item in chosen]

@@ -368,7 +368,7 @@ def test_restored_tokens_return_to_their_places():
     restore, encoder = learner.restore, learner.encoder
     restore.blocks = torch.nn.Sequential()  # without exchange between places
     images, _ = learner.views(draw_batch(2, 1))
-    hidden = draw_block_masks(COUNT, SPACES[2], encoder.patch, 0.5, seeded(4))
+    hidden = draw_block_masks(COUNT, SPACES[2], encoder.patch, learner.ratio, seeded(4))
     restored = restore(encoder, images, hidden)
     places = hidden[:, 0, :: encoder.patch, :: encoder.patch]
     patches = cut_patches(restored, encoder.patch)

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from monai.losses.dice import DiceLoss
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,13 +18,14 @@ from tassl.methods.dense import contrast_places, move_places, sample_places
 from tassl.methods.dino import distil
 from tassl.methods.fusion import VolumeFusion
 from tassl.methods.genesis import bend_curve, shuffle_locally
-from tassl.methods.inpainting import swap_patches
+from tassl.methods.inpainting import swap_pixels
 from tassl.methods.jepa import even_out
 from tassl.methods.lesions import SimulatedLesions
 from tassl.methods.moco import MoCo, info_nce
+from tassl.methods.overlap import dice_loss
 from tassl.methods.parts import Teacher
 from tassl.methods.position import RelativePosition
-from tassl.methods.rotation import cut_square, list_turns
+from tassl.methods.rotation import cut_square, list_turns, turn_each
 from tassl.methods.simclr import nt_xent
 from tassl.methods.slices import contrast_positions
 from tassl.methods.tiles import cut_tiles, far_permutations
@@ -40,6 +42,7 @@ from tassl.transforms.masks import (
     mean_per_cell,
     steepness,
 )
+from tassl.transforms.windows import list_pixels
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -194,8 +197,9 @@ class TestPrediction:
 
     def test_hidden_patches_are_evened_out(self):
         hidden = torch.rand(6, 30, generator=seeded(1)) < 0.5
-        even = even_out(hidden, seeded(2))
-        assert (even.sum(1) == hidden.sum(1).min()).all()
+        fewest = int(hidden.sum(1).min())
+        even = even_out(hidden, fewest, seeded(2))
+        assert (even.sum(1) == fewest).all()
         assert not (even & ~hidden).any()
 
 
@@ -210,6 +214,14 @@ class TestPuzzles:
             for times, plane in turns
         }
         assert len(turned) == count
+
+    @pytest.mark.parametrize("dims", [2, 3])
+    def test_each_image_is_turned_as_was_chosen(self, dims):
+        turns = list_turns(dims)
+        images = normal(len(turns), 2, *[4] * dims)
+        turned = turn_each(images, torch.arange(len(turns)))
+        for image, found, (times, plane) in zip(images, turned, turns, strict=True):
+            assert torch.equal(found, torch.rot90(image, times, [1 + axis for axis in plane]))
 
     def test_squares_are_cut_from_the_middle(self):
         images = torch.arange(28.0).view(1, 1, 4, 7)
@@ -256,15 +268,16 @@ class TestPuzzles:
         assert len(far_permutations(3, 64)) == 6
 
     def test_overlap(self):
-        assert share_of([0, 0], [0, 0], [6, 8]) == 1
-        assert share_of([3, 0], [0, 0], [6, 8]) == 0.5
-        assert share_of([3, 2], [6, 8], [6, 8]) == pytest.approx(0.5 * 0.25)
-        assert share_of([6, 0], [0, 0], [6, 8]) == 0
+        windows, cells = torch.tensor([[0, 0], [3, 0], [6, 0], [3, 2]]), [[0, 0], [6, 8]]
+        shares = share_of(windows, torch.tensor(cells), torch.tensor([6, 8]))
+        expected = torch.tensor([[1, 0], [0.5, 0], [0, 0], [0.5 * 0.75, 0.5 * 0.25]])
+        torch.testing.assert_close(shares, expected)
 
     def test_overlaps_of_a_window_add_up(self):
-        side, corners = [6, 8], [[6 * r, 8 * c] for r in range(3) for c in range(3)]
-        for window in ([0, 0], [5, 3], [12, 16], [7, 11]):
-            assert sum(share_of(window, c, side) for c in corners) == pytest.approx(1)
+        corners = torch.tensor([[6 * r, 8 * c] for r in range(3) for c in range(3)])
+        windows = torch.tensor([[0, 0], [5, 3], [12, 16], [7, 11]])
+        shares = share_of(windows, corners, torch.tensor([6, 8]))
+        torch.testing.assert_close(shares.sum(1), torch.ones(4))
 
     def test_overlap_error(self):
         windows, cells = unit(normal(2, 2, 5)), unit(normal(2, 3, 5, seed=1))
@@ -282,14 +295,17 @@ class TestPuzzles:
 
 class TestCorruption:
     def test_swapping_twice_changes_nothing(self):
-        image = normal(1, 10, 10)
-        before = image.clone()
-        first, second = (slice(0, 3), slice(1, 4)), (slice(6, 9), slice(5, 8))
-        swap_patches(image, first, second)
-        assert torch.equal(image[(..., *first)], before[(..., *second)])
-        assert torch.equal(image.flatten().sort().values, before.flatten().sort().values)
-        swap_patches(image, first, second)
-        assert torch.equal(image, before)
+        images = normal(2, 1, 10, 10)
+        first, second = (
+            list_pixels(torch.tensor(start), (3, 3), (10, 10))
+            for start in ([[0, 1], [2, 2]], [[6, 5], [7, 4]])
+        )
+        swapped = swap_pixels(images.flatten(2), first, second).view_as(images)
+        assert torch.equal(swapped[0, 0, 0:3, 1:4], images[0, 0, 6:9, 5:8])
+        assert torch.equal(swapped[1, 0, 7:10, 4:7], images[1, 0, 2:5, 2:5])
+        assert torch.equal(swapped.flatten().sort().values, images.flatten().sort().values)
+        again = swap_pixels(swapped.flatten(2), first, second).view_as(images)
+        assert torch.equal(again, images)
 
     def test_curves_keep_extremes_and_order(self):
         images = normal(5, 1, 9, 9).float()
@@ -389,3 +405,16 @@ class TestGuidedMasks:
         masks = draw_guided_masks(interest, (1, 3), 1, 0.33, seeded(2), focus=1.0)
         shares = masks[:, 0, 0].float().mean(0)
         torch.testing.assert_close(shares, torch.tensor([1, 2, 5]) / 8, atol=0.015, rtol=0)
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("space", [(6, 7), (4, 5, 6)])
+def test_dice_loss_is_monais(space, background):
+    scores = normal(2, 3, *space)
+    target = torch.randint(3, (2, 1, *space), generator=seeded(1))
+    reference = DiceLoss(
+        include_background=background, to_onehot_y=True, softmax=True, batch=True
+    )  # fmt: skip
+    torch.testing.assert_close(
+        dice_loss(scores, target, background=background), reference(scores, target)
+    )

@@ -85,6 +85,20 @@ PRETRAINING: Offered = {
     "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
     "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
 }
+SHARING: Offered = {
+    "devices": (
+        1,
+        Annotated[int, typer.Option(help="Devices that share each batch, one process each.")],
+    ),
+    "nodes": (
+        1,
+        Annotated[int, typer.Option(help="Machines that do; start the command on each.")],
+    ),
+    "strategy": (
+        "ddp",
+        Annotated[str, typer.Option(help="ddp copies the weights, fsdp shares them out.")],
+    ),
+}
 SITUATION: Offered = {
     "labels": (None, _offer(int, "Labelled images.")),
     "images": (None, _offer(int, "Images in all.")),
@@ -222,7 +236,7 @@ def audit(
 
 
 @app.command()
-@takes(PREPARING, PRETRAINING)
+@takes(PREPARING, PRETRAINING, SHARING)
 def pretrain(
     data: Data,
     method: Method,

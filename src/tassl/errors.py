@@ -7,6 +7,7 @@
     ├── OptionError         an option, or a combination of options, makes no sense
     │   ├── UnknownName     no method, modality, network, task or arm has this name
     │   └── BannedOperation the modality forbids this augmentation
+    ├── LostProcess         another process of the same run ended
     └── RunFolderError      the output cannot be written, or holds another run
 
 A message says what came, what was wanted and what to do next, in one line. The command line
@@ -51,6 +52,10 @@ class UnknownName(OptionError):
 
 class BannedOperation(OptionError):
     """The modality forbids this augmentation, with its reason."""
+
+
+class LostProcess(TasslError):
+    """Another process of the same run ended."""
 
 
 class RunFolderError(TasslError):

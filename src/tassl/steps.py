@@ -15,12 +15,12 @@ from tassl.data.files import write_json
 from tassl.errors import OptionError
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
-from tassl.pretraining import Plan
+from tassl.pretraining import Plan, Ranks
 from tassl.report import write_audit, write_report
 from tassl.study import Outcome, Study, run_study
-from tassl.study.folder import claim_folder
+from tassl.study.folder import SPLIT, claim_folder
 from tassl.study.narrator import Narrator
-from tassl.study.preparation import Prepared
+from tassl.study.preparation import Prepared, join_prepared, share_split
 from tassl.study.running import (
     Clock,
     choose_safe,
@@ -153,11 +153,21 @@ def pretrain(
     """
     study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
+    ranks = Ranks(study.devices, study.nodes, study.strategy)
+    ranks.check()
+    if ranks.own:
+        study.check()
+        prepared, silent = join_prepared(study, folder), Narrator(quiet=True)
+        (method,) = choose_safe(study, prepared, [method], silent)
+        return pretrain_one(study, prepared, method, folder / "pretrain" / method, silent)
     prepared, clock = _start(study, folder, narrator)
+    if ranks.count > 1:
+        share_split(folder, prepared)
     (method,) = choose_safe(study, prepared, [method], narrator)
     place = folder / "pretrain" / method
     with clock.timing(f"pretrain/{method}"):
         checkpoint = pretrain_one(study, prepared, method, place, narrator)
+    (folder / SPLIT).unlink(missing_ok=True)
     narrator.say(f"Checkpoint: {place}")
     return checkpoint
 
@@ -185,6 +195,10 @@ def plan(
     """
     study = make_study(data, modality=modality, task=task, methods=(method,), **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
+    if study.devices * study.nodes > 1:
+        raise OptionError(
+            "A few steps are measured in one process. Leave out --dry-run or --devices and --nodes."
+        )
     prepared, _ = _start(study, folder, narrator)
     return plan_one(study, prepared, method, narrator)
 
@@ -264,5 +278,6 @@ def _start(
     """Check the study, claim its folder and prepare its data."""
     study.check()
     claim_folder(folder, study.facts())
+    (folder / SPLIT).unlink(missing_ok=True)
     clock = Clock(folder)
     return prepare_data(study, folder, narrator, clock, notes=notes), clock

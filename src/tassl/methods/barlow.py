@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import gather
 from tassl.methods.parts import build_mlp
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
@@ -47,7 +48,8 @@ class BarlowTwins(Method):
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Compare both views in one pass of the encoder."""
-        first, second = self.project(self.encoder(torch.cat(views))).chunk(2)
+        projections = self.project(self.encoder(torch.cat(views)))
+        first, second = gather(projections, views=2).chunk(2)
         return barlow_twins(first, second, self.redundancy)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +55,13 @@ class Method(nn.Module, ABC):
         decoder: A decoder that is trained along and kept, or None.
         options: Keyword options, for the checkpoint.
         progress: Share of the training that is over, set before each step.
+        skips: Whether a step may leave some weights without a gradient.
     """
 
     decoder: Decoder | None
     options: dict[str, Any]
     progress: float = 0.0
+    skips: ClassVar[bool] = False
 
     def __init__(self, encoder: Encoder, *, augment: Augment) -> None:
         super().__init__()

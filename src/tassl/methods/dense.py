@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import gather
 from tassl.methods.parts import check_temperature
 from tassl.methods.simclr import nt_xent
 from tassl.networks.base import Encoder
@@ -84,10 +85,10 @@ class DenseContrast(Method):
         both = torch.cat([first, second])
         maps = self.encoder.features(both)
         dense = self.project_places(self.decoder(maps, both)).float()
-        one, other = sample_places(dense, torch.cat([here, there])).chunk(2)
-        local = contrast_places(one, other, inside, self.temperature)
+        one, other = gather(sample_places(dense, torch.cat([here, there])), views=2).chunk(2)
+        local = contrast_places(one, other, gather(inside), self.temperature)
         whole = self.project(maps[-1].flatten(2).mean(2))
-        total = nt_xent(whole, self.temperature, owners)
+        total = nt_xent(gather(whole, views=2), self.temperature, gather(owners))
         return self.overall * total + (1 - self.overall) * local
 
     @torch.no_grad()
@@ -105,7 +106,7 @@ def move_places(places: Tensor, here: Tensor, there: Tensor) -> Tensor:
         there: The same of the second view.
     """
     on_image = places @ here[..., :-1].transpose(1, 2) + here[:, None, :, -1]
-    back = torch.linalg.inv(there[..., :-1].float()).transpose(1, 2)
+    back = torch.linalg.inv_ex(there[..., :-1].float()).inverse.transpose(1, 2)
     return (on_image - there[:, None, :, -1]) @ back
 
 
@@ -126,8 +127,9 @@ def contrast_places(first: Tensor, second: Tensor, inside: Tensor, temperature: 
         temperature: Divides the cosine similarities.
     """
     kept = inside.flatten()
-    one = F.normalize(first.flatten(0, 1)[kept], dim=1)
-    other = F.normalize(second.flatten(0, 1)[kept], dim=1)
-    similarity = one @ other.T / temperature
-    target = torch.arange(len(one), device=one.device)
-    return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
+    one, other = (F.normalize(places.flatten(0, 1), dim=1) for places in (first, second))
+    own = torch.eye(len(one), dtype=torch.bool, device=one.device)
+    similarity = (one @ other.T / temperature).masked_fill(~(kept | own), -torch.inf)
+    backward = (other @ one.T / temperature).masked_fill(~(kept | own), -torch.inf)
+    terms = -(similarity.log_softmax(1).diagonal() + backward.log_softmax(1).diagonal()) / 2
+    return (terms * kept).sum() / kept.sum().clamp_min(1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import average
 from tassl.methods.parts import Teacher, build_mlp, check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
@@ -77,7 +78,7 @@ class DINO(Method):
         if small:
             scores += self.student(torch.cat(small)).chunk(len(small))
         wanted = self.teacher(large)
-        self._mean = wanted.float().mean(0)
+        self._mean = average(wanted.float().mean(0))
         chances = ((wanted.float() - self.centre) / self.teacher_temperature).softmax(1).chunk(2)
         return distil(scores, chances, self.temperature)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from monai.losses.dice import DiceLoss
 from monai.networks.layers.factories import Conv
 from torch import Tensor
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.overlap import dice_loss
 from tassl.networks.base import Encoder
 from tassl.networks.decoder import Decoder
 from tassl.transforms.augment import Augment
@@ -46,7 +46,6 @@ class VolumeFusion(Method):
         self.levels, self.share, self.side = levels, share, side
         self.decoder: Decoder = Decoder(encoder)
         self.classify = Conv[Conv.CONV, encoder.dims](self.decoder.width, levels + 1, 1)
-        self.dice = DiceLoss(to_onehot_y=True, softmax=True, batch=True)
 
     def views(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The fused image and the level at every pixel, (batch, 1, *space)."""
@@ -59,7 +58,7 @@ class VolumeFusion(Method):
         """Dice and cross entropy of the level."""
         fused, level = views
         scores = self.classify(self.decoder(self.encoder.features(fused), fused)).float()
-        return self.dice(scores, level) + F.cross_entropy(scores, level[:, 0])
+        return dice_loss(scores, level) + F.cross_entropy(scores, level[:, 0])
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:

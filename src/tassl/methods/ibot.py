@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
 from tassl.methods.dino import PrototypeHead, distil
+from tassl.methods.gathering import average
 from tassl.methods.parts import Teacher, check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
@@ -89,9 +90,8 @@ class IBOT(Method):
         both = torch.cat([first, second])
         whole, places = self.student(torch.where(hidden, self.token, both))
         wanted_whole, wanted_places = self.teacher(both)
-        self._means = torch.stack(
-            [wanted_whole.float().mean(0), wanted_places.float().mean((0, 1))]
-        )
+        means = [wanted_whole.float().mean(0), wanted_places.float().mean((0, 1))]
+        self._means = average(torch.stack(means))
         chances = self._sharpen(wanted_whole, 0).chunk(2)
         overall = distil(whole.chunk(2), chances, self.temperature)
         shares: Any = F.adaptive_avg_pool2d if both.dim() == 4 else F.adaptive_avg_pool3d
@@ -99,7 +99,7 @@ class IBOT(Method):
         chosen = shares(hidden.float(), cells).flatten(1) > 0.5
         logs = (places.float() / self.temperature).log_softmax(2)
         terms = -(self._sharpen(wanted_places, 1) * logs).sum(2)
-        return overall + (terms * chosen).sum() / chosen.sum().clamp_min(1)
+        return overall + (terms * chosen).sum() / average(chosen.sum()).clamp_min(1)
 
     @torch.no_grad()
     def after_step(self) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from tassl.methods.restoration import Restoration
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
+from tassl.transforms.windows import list_pixels
 
 
 class ContextRestoration(Restoration):
@@ -38,21 +39,18 @@ class ContextRestoration(Restoration):
         space = images.shape[2:]
         size = [max(2, round(self.side * n)) for n in space]
         shape = (len(images), self.swaps, 2, len(space))
-        draws = torch.rand(shape, generator=rng, device=rng.device).tolist()
-        result = images.clone()
-        for image, pairs in zip(result, draws, strict=True):
-            for first, second in pairs:
-                swap_patches(image, _window(first, size, space), _window(second, size, space))
-        return result
+        draws = torch.rand(shape, generator=rng, device=rng.device)
+        room = [n - s + 1 for n, s in zip(space, size, strict=True)]
+        starts = (draws * torch.tensor(room, device=rng.device)).long()
+        flat = images.flatten(2)
+        for pair in starts.unbind(1):
+            first, second = (list_pixels(start, size, space) for start in pair.unbind(1))
+            flat = swap_pixels(flat, first, second)
+        return flat.view_as(images)
 
 
-def swap_patches(image: Tensor, first: tuple[slice, ...], second: tuple[slice, ...]) -> None:
-    """Exchange two windows of one image (channel, *space) in place."""
-    kept = image[(..., *first)].clone()
-    image[(..., *first)] = image[(..., *second)].clone()
-    image[(..., *second)] = kept
-
-
-def _window(draw: list[float], size: list[int], space: torch.Size) -> tuple[slice, ...]:
-    starts = [int(d * (n - s + 1)) for d, s, n in zip(draw, size, space, strict=True)]
-    return tuple(slice(k, k + s) for k, s in zip(starts, size, strict=True))
+def swap_pixels(flat: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Exchange two sets of pixels (batch, pixel) of flat images (batch, channel, all pixels)."""
+    first, second = (numbers[:, None].expand(-1, flat.shape[1], -1) for numbers in (first, second))
+    changed = flat.scatter(2, first, flat.gather(2, second))
+    return changed.scatter(2, second, flat.gather(2, first))

@@ -13,7 +13,7 @@ from tassl.methods.parts import Teacher
 from tassl.networks.base import Encoder, TokenEncoder
 from tassl.networks.vit import TransformerBlock, sine_positions
 from tassl.transforms.augment import Augment
-from tassl.transforms.masks import draw_masks
+from tassl.transforms.masks import count_fewest, draw_masks
 
 
 class LatentPrediction(Method):
@@ -72,7 +72,8 @@ class LatentPrediction(Method):
         patch = cast(TokenEncoder, self.encoder).patch
         where = (self.block, self.ratio, batch.rng)
         hidden = draw_masks(images, *where, guide=self.guide, focus=self.focus, cell=patch)
-        return images, even_out(hidden.flatten(1), batch.rng)
+        fewest = self._fewest(self._cells(images))
+        return images, even_out(hidden.flatten(1), fewest, batch.rng)
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Distance over hidden patches."""
@@ -81,7 +82,7 @@ class LatentPrediction(Method):
             wanted = cast(Encoder, self.teacher.network).features(images)[-1].float().flatten(2)
         wanted = F.layer_norm(wanted.transpose(1, 2), wanted.shape[1:2])
         order = hidden.float().argsort(dim=1, stable=True)
-        seen = int((~hidden[0]).sum())
+        seen = order.shape[1] - self._fewest(self._cells(images))
         encoder = cast(TokenEncoder, self.encoder)
         tokens = self.narrow(encoder.visible(images, order[:, :seen]))
         empty = self.token.to(tokens.dtype).expand(len(images), order.shape[1] - seen, -1)
@@ -104,14 +105,16 @@ class LatentPrediction(Method):
         mask = mask[(..., *[slice(n) for n in images.shape[2:]])] > 0.5
         return {"input": images, "seen": images.masked_fill(mask, float(images.min()))}
 
+    def _fewest(self, cells: tuple[int, ...]) -> int:
+        return count_fewest(cells, self.block, self.ratio)
+
     def _cells(self, images: Tensor) -> tuple[int, ...]:
         patch = cast(TokenEncoder, self.encoder).patch
         return tuple(-(-size // patch) for size in images.shape[2:])
 
 
-def even_out(hidden: Tensor, rng: torch.Generator) -> Tensor:
-    """Show patches at random until every image hides as many as the one that hides fewest."""
-    fewest = int(hidden.sum(1).min())
+def even_out(hidden: Tensor, fewest: int, rng: torch.Generator) -> Tensor:
+    """Show patches at random until every image hides the same, `fewest` patches."""
     draws = torch.rand(hidden.shape, generator=rng, device=rng.device)
     ranks = (draws + hidden.float()).argsort(1, descending=True).argsort(1)
     return ranks < fewest

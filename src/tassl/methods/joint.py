@@ -146,6 +146,7 @@ class SequentialRecipe(Joint):
     """
 
     recipe = ("mae", "simclr")
+    skips = True
 
     def __init__(
         self,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from monai.losses.dice import DiceLoss
 from monai.networks.layers.factories import Conv
 from torch import Tensor
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.overlap import dice_loss
 from tassl.networks.base import Encoder
 from tassl.networks.decoder import Decoder
 from tassl.transforms.augment import Augment
@@ -52,7 +52,6 @@ class SimulatedLesions(Method):
         }  # fmt: skip
         self.decoder: Decoder = Decoder(encoder)
         self.paint = Conv[Conv.CONV, encoder.dims](self.decoder.width, 2 + encoder.channels, 1)
-        self.dice = DiceLoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
 
     def views(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The image with lesions, the image, and where the lesions lie, (batch, 1, *space)."""
@@ -70,7 +69,7 @@ class SimulatedLesions(Method):
         planted, images, where = views
         painted = self.paint(self.decoder(self.encoder.features(planted), planted)).float()
         scores, restored = painted[:, :2], painted[:, 2:]
-        found = self.dice(scores, where) + F.cross_entropy(scores, where[:, 0])
+        found = dice_loss(scores, where, background=False) + F.cross_entropy(scores, where[:, 0])
         return found + F.mse_loss(restored, images)
 
     @torch.no_grad()

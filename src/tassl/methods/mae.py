@@ -9,6 +9,7 @@ from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import average
 from tassl.methods.parts import Teacher
 from tassl.modality.base import Masking
 from tassl.networks.base import Encoder, TokenEncoder
@@ -18,6 +19,7 @@ from tassl.registry import look_up
 from tassl.transforms.augment import Augment
 from tassl.transforms.masks import (
     GUIDES,
+    count_hidden,
     draw_block_masks,
     draw_guided_masks,
     draw_masks,
@@ -69,7 +71,7 @@ class MaskedAutoencoder(Method):
         self.ratio, self.guide, self.focus = ratio, guide, focus
         if isinstance(encoder, TokenEncoder):
             self.block = encoder.patch
-            self.restore = TokenRestorer(encoder)
+            self.restore = TokenRestorer(encoder, ratio)
         else:
             self.block = block
             self.decoder = Decoder(encoder)
@@ -123,7 +125,7 @@ class MaskedAutoencoder(Method):
 def masked_error(restored: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
     """Mean squared error over hidden pixels, (batch, channel, *space) each."""
     error = (restored.float() - images).square().mean(1, keepdim=True)
-    return (error * hidden).sum() / hidden.sum()
+    return (error * hidden).sum() / average(hidden.sum())
 
 
 class MapRestorer(nn.Module):
@@ -144,9 +146,11 @@ class MapRestorer(nn.Module):
 class TokenRestorer(nn.Module):
     """Restores by attention: the encoder never sees hidden patches."""
 
-    def __init__(self, encoder: TokenEncoder, *, width: int = 96, depth: int = 2) -> None:
+    def __init__(
+        self, encoder: TokenEncoder, ratio: float, *, width: int = 96, depth: int = 2
+    ) -> None:
         super().__init__()
-        self.patch = encoder.patch
+        self.patch, self.ratio = encoder.patch, ratio
         self.narrow = nn.Linear(encoder.width, width)
         self.token = nn.Parameter(torch.zeros(width))
         self.blocks = nn.Sequential(*[TransformerBlock(width, 3) for _ in range(depth)])
@@ -158,7 +162,7 @@ class TokenRestorer(nn.Module):
         steps = [slice(None, None, self.patch)] * (images.dim() - 2)
         cells = hidden[(..., *steps)].shape[2:]
         order = hidden[(..., *steps)].flatten(1).float().argsort(dim=1, stable=True)
-        seen = int((~hidden[0][(..., *steps)]).sum())
+        seen = order.shape[1] - count_hidden(order.shape[1], self.ratio)
         tokens = self.narrow(cast(TokenEncoder, encoder).visible(images, order[:, :seen]))
         empty = self.token.to(tokens.dtype).expand(len(images), order.shape[1] - seen, -1)
         index = order.argsort(dim=1)[..., None].expand(-1, -1, tokens.shape[2])

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import gather
 from tassl.methods.parts import Teacher, build_mlp, check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
@@ -72,13 +73,12 @@ class MoCo(Method):
         """Each view of the student finds the teacher's other view."""
         first, second, owners, rows = views
         both = torch.cat([first, second])
-        queries = self.predict(self.student(both)).chunk(2)
-        keys = F.normalize(self.teacher(both).float(), dim=1).chunk(2)
+        queries = gather(self.predict(self.student(both)), views=2).chunk(2)
+        keys = F.normalize(gather(self.teacher(both), views=2).float(), dim=1).chunk(2)
+        owners, rows = gather(owners), gather(rows)
         self._fresh = (torch.cat(keys), owners.repeat(2), rows.repeat(2))
-        known = self.owners >= 0
-        memory, holders = self.keys[known], self.owners[known]
         return sum(
-            info_nce(query, key, owners, memory, holders, self.temperature) / 2
+            info_nce(query, key, owners, self.keys, self.owners, self.temperature) / 2
             for query, key in zip(queries, keys[::-1], strict=True)
         )  # type: ignore[return-value]
 
@@ -88,7 +88,7 @@ class MoCo(Method):
         self.teacher.follow(self.student)
         if self.queue and self._fresh is not None:
             keys, owners, rows = self._fresh
-            self.owners[torch.isin(self.rows, rows)] = -1
+            self.owners.masked_fill_((self.rows[:, None] == rows).any(1), -1)
             self.keys.copy_(torch.cat([keys, self.keys])[: self.queue])
             self.owners.copy_(torch.cat([owners, self.owners])[: self.queue])
             self.rows.copy_(torch.cat([rows, self.rows])[: self.queue])
@@ -114,12 +114,13 @@ def info_nce(
         keys: (batch, width) unit vectors; the own key stands in the same row.
         owners: Subject of each row.
         memory: (key, width) unit vectors.
-        holders: Subject of each key of the memory.
+        holders: Subject of each key of the memory, negative where none is held yet.
         temperature: Divides the cosine similarities.
     """
     unit = F.normalize(queries.float(), dim=1)
     similarity = unit @ torch.cat([keys, memory]).T / temperature
-    same = owners[:, None] == torch.cat([owners, holders])[None, :]
+    others = torch.cat([owners, holders])
+    same = (owners[:, None] == others) | (others < 0)
     rows = torch.arange(len(unit), device=unit.device)
     same[rows, rows] = False
     return F.cross_entropy(similarity.masked_fill(same, -torch.inf), rows)

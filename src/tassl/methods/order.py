@@ -61,6 +61,9 @@ def cut_slabs(images: Tensor, count: int, rng: torch.Generator) -> list[Tensor]:
     """Cut slabs that do not touch from equal parts of the last axis, at random places within."""
     part = images.shape[-1] // count
     depth = max(1, int(0.8 * part))
-    draws = torch.rand(count, generator=rng, device=rng.device).tolist()
-    starts = [k * part + int(draw * (part - depth + 1)) for k, draw in enumerate(draws)]
-    return [images[..., start : start + depth] for start in starts]
+    draws = torch.rand(count, generator=rng, device=rng.device)
+    places = torch.arange(depth, device=rng.device)
+    return [
+        images.index_select(-1, k * part + (draw * (part - depth + 1)).long() + places)
+        for k, draw in enumerate(draws)
+    ]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tassl.errors import OptionError
+from tassl.methods.gathering import BatchNorm
 
 TEMPERATURES = (0.01, 1.0)
 
@@ -18,7 +19,7 @@ def build_mlp(*widths: int) -> nn.Sequential:
     """Linear layers with batch normalisation and ReLU between them; the last is bare."""
     layers: list[nn.Module] = []
     for inner, outer in pairwise(widths[:-1]):
-        layers += [nn.Linear(inner, outer, bias=False), nn.BatchNorm1d(outer), nn.ReLU()]
+        layers += [nn.Linear(inner, outer, bias=False), BatchNorm(outer), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 

@@ -37,16 +37,9 @@ class Rotation(Method):
     def views(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Turned images, and the number of each one's turn."""
         images = cut_square(self.augment(batch.images, batch.rng))
-        turns = list_turns(self.encoder.dims)
-        rng = batch.rng
-        chosen = torch.randint(len(turns), (len(images),), generator=rng, device=rng.device)
-        turned = [
-            torch.rot90(image, times, [1 + axis for axis in plane])
-            for image, (times, plane) in zip(
-                images, [turns[k] for k in chosen.tolist()], strict=True
-            )
-        ]
-        return torch.stack(turned), chosen
+        count, rng = len(list_turns(self.encoder.dims)), batch.rng
+        chosen = torch.randint(count, (len(images),), generator=rng, device=rng.device)
+        return turn_each(images, chosen), chosen
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Cross entropy of the turn."""
@@ -62,6 +55,15 @@ class Rotation(Method):
 def list_turns(dims: int) -> list[tuple[int, tuple[int, int]]]:
     """Quarter turns and plane of each class; the first is no turn."""
     return [(0, PLANES[dims][0])] + [(k, plane) for plane in PLANES[dims] for k in (1, 2, 3)]
+
+
+def turn_each(images: Tensor, chosen: Tensor) -> Tensor:
+    """Turn squares (cubes) by the turn that was chosen for each, (batch,)."""
+    pixels = torch.arange(images[0, 0].numel(), device=images.device).view(images.shape[2:])
+    turns = list_turns(pixels.dim())
+    sources = torch.stack([torch.rot90(pixels, times, plane) for times, plane in turns]).flatten(1)
+    index = sources[chosen][:, None].expand(-1, images.shape[1], -1)
+    return images.flatten(2).gather(2, index).view_as(images)
 
 
 def cut_square(images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import gather
 from tassl.methods.parts import check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
@@ -55,7 +56,7 @@ class SimCLR(Method):
         """Contrast both views in one pass of the encoder."""
         first, second, owners = views
         projections = self.project(self.encoder(torch.cat([first, second])))
-        return nt_xent(projections, self.temperature, owners)
+        return nt_xent(gather(projections, views=2), self.temperature, gather(owners))
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import gather
 from tassl.methods.parts import check_temperature
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
@@ -62,17 +63,18 @@ class PositionContrast(Method):
         room = images.shape[-1] - depth
         shape = (len(images), self.slabs)
         starts = torch.randint(room + 1, shape, generator=rng, device=rng.device)
-        slabs = [
-            torch.stack([image[..., k : k + depth] for k in own])
-            for image, own in zip(images, starts.tolist(), strict=True)
-        ]
-        return torch.stack(slabs), starts / max(1, room)
+        places = starts[..., None] + torch.arange(depth, device=rng.device)
+        index = places.view(*shape, *[1] * (images.dim() - 2), depth)
+        wide = images[:, None].expand(-1, self.slabs, *images.shape[1:])
+        slabs = wide.gather(-1, index.expand(*wide.shape[:-1], depth))
+        return slabs, starts / max(1, room)
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Contrast all slabs of the batch."""
         slabs, heights = views
         projections = self.project(self.encoder(slabs.flatten(0, 1)))
-        return contrast_positions(projections, heights.flatten(), self.threshold, self.temperature)
+        every, high = gather(projections), gather(heights.flatten())
+        return contrast_positions(every, high, self.threshold, self.temperature)
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:

@@ -7,6 +7,8 @@ import itertools
 import torch
 from torch import Tensor
 
+from tassl.transforms.windows import cut_window
+
 GAP = 0.85  # side of a tile as a share of its cell
 
 
@@ -27,13 +29,12 @@ def cut_tiles(images: Tensor, cells: int, rng: torch.Generator) -> Tensor:
     tile = [max(2, int(GAP * side)) for side in sides]
     tiles = []
     for place in itertools.product(range(cells), repeat=len(sides)):
-        draws = torch.rand(len(sides), generator=rng, device=rng.device).tolist()
+        draws = torch.rand(len(sides), generator=rng, device=rng.device)
         starts = [
-            cell * side + int(draw * (side - size + 1))
+            cell * side + (draw * (side - size + 1)).long()
             for cell, side, size, draw in zip(place, sides, tile, draws, strict=True)
         ]
-        window = [slice(k, k + size) for k, size in zip(starts, tile, strict=True)]
-        tiles.append(images[(..., *window)])
+        tiles.append(cut_window(images, starts, tile))
     stacked = torch.stack(tiles, 1)
     flat = stacked.flatten(2)
     shape = (*flat.shape[:2], *[1] * (stacked.dim() - 2))

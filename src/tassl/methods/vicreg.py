@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.gathering import gather
 from tassl.methods.parts import build_mlp
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
@@ -55,7 +56,8 @@ class VICReg(Method):
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Compare both views in one pass of the encoder."""
-        first, second = self.project(self.encoder(torch.cat(views))).float().chunk(2)
+        projections = self.project(self.encoder(torch.cat(views)))
+        first, second = gather(projections, views=2).float().chunk(2)
         return vicreg(first, second, *self.weights)
 
 

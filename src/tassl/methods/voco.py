@@ -10,6 +10,7 @@ from tassl.methods.base import Batch, Method
 from tassl.methods.parts import build_mlp
 from tassl.networks.base import Encoder
 from tassl.transforms.augment import Augment
+from tassl.transforms.windows import cut_window
 
 CELLS = 3
 
@@ -45,15 +46,17 @@ class VoCo(Method):
         """Cells and windows (batch, n, channel, *cell), and overlaps (batch, window, cell)."""
         images, rng = self.augment(batch.images, batch.rng), batch.rng
         cell = [images.shape[2] // CELLS, images.shape[3] // CELLS]
-        corners = [[r * cell[0], c * cell[1]] for r in range(CELLS) for c in range(CELLS)]
-        draws = torch.rand(self.windows, 2, generator=rng, device=rng.device).tolist()
-        chosen = [
-            [int(d * ((CELLS - 1) * side + 1)) for d, side in zip(draw, cell, strict=True)]
-            for draw in draws
-        ]
-        overlaps = torch.tensor([[share_of(w, c, cell) for c in corners] for w in chosen])
-        overlaps = overlaps.to(images.device).expand(len(images), -1, -1)
-        return cut_windows(images, corners, cell), cut_windows(images, chosen, cell), overlaps
+        side = torch.tensor(cell, device=rng.device)
+        grid = torch.arange(CELLS, device=rng.device)
+        corners = torch.cartesian_prod(grid, grid) * side
+        draws = torch.rand(self.windows, 2, generator=rng, device=rng.device)
+        chosen = (draws * ((CELLS - 1) * side + 1)).long()
+        overlaps = share_of(chosen, corners, side).expand(len(images), -1, -1)
+        cells, windows = (
+            torch.stack([cut_window(images, start, cell) for start in starts], 1)
+            for starts in (corners, chosen)
+        )
+        return cells, windows, overlaps
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Predict the overlaps from similarities."""
@@ -71,15 +74,19 @@ class VoCo(Method):
         return {"first cell": views[0][:, 0]} | windows
 
 
-def cut_windows(images: Tensor, corners: list[list[int]], side: list[int]) -> Tensor:
-    """Windows of one size at some corners of the first two axes, (batch, n, channel, *window)."""
-    return torch.stack([images[:, :, r : r + side[0], c : c + side[1]] for r, c in corners], 1)
+def share_of(windows: Tensor, cells: Tensor, side: Tensor) -> Tensor:
+    """Share of each window's area that lies in each cell of the same size.
 
+    Args:
+        windows: First row and column of each, (window, 2).
+        cells: The same of each cell, (cell, 2).
+        side: Rows and columns of both, (2,).
 
-def share_of(window: list[int], cell: list[int], side: list[int]) -> float:
-    """Share of a window's area that lies in a cell of the same size."""
-    shared = [max(0, n - abs(a - b)) / n for a, b, n in zip(window, cell, side, strict=True)]
-    return shared[0] * shared[1]
+    Returns:
+        (window, cell).
+    """
+    apart = (windows[:, None] - cells[None]).abs()
+    return ((side - apart).clamp_min(0) / side).prod(2)
 
 
 def overlap_error(windows: Tensor, cells: Tensor, overlaps: Tensor) -> Tensor:
@@ -95,4 +102,4 @@ def overlap_error(windows: Tensor, cells: Tensor, overlaps: Tensor) -> Tensor:
     likeness = F.relu(cells @ cells.transpose(1, 2))
     count = cells.shape[1]
     others = ~torch.eye(count, dtype=torch.bool, device=cells.device)
-    return position + likeness[:, others].mean()
+    return position + (likeness * others).sum() / (len(cells) * count * (count - 1))

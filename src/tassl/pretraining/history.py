@@ -16,6 +16,7 @@ import torch
 from tassl.data.files import write_atomically, write_json
 from tassl.health import Epoch, Health, judge, last_sound
 from tassl.methods import MethodCard
+from tassl.methods.gathering import average
 from tassl.pretraining.plateau import has_plateaued
 from tassl.pretraining.schedule import Schedule
 from tassl.pretraining.shortcuts import find_shortcut
@@ -80,7 +81,8 @@ class History(lightning.Callback):
         self._follow_schedule(trainer, pl_module)
         if not self.lines:
             spread, rank = pl_module.probe()
-            self.lines.append(Epoch(0, math.nan, spread, rank, 0.0, 0.0))
+            line = Epoch(0, math.nan, spread, rank, 0.0, 0.0)
+            self.lines.append(trainer.strategy.broadcast(line))
             self._keep(pl_module)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
@@ -94,17 +96,20 @@ class History(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Add a line, judge it, save a point to resume from."""
-        loss = float(self.total) / pl_module.steps_per_epoch
+        loss = float(average(self.total)) / pl_module.steps_per_epoch
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         seconds = time.monotonic() - self.started
         spread, rank = pl_module.probe()
         line = Epoch(trainer.current_epoch + 1, loss, spread, rank, rate, seconds)
+        due = time.monotonic() - self.saved > SECONDS_BETWEEN_SAVES
+        line, due = trainer.strategy.broadcast((line, due))  # so that all processes judge alike
         self.lines.append(line)
-        self.on_epoch(line)
+        if trainer.is_global_zero:
+            self.on_epoch(line)
         if self.health.healthy:
             self._keep(pl_module)
             self._stop_at_plateau(trainer, pl_module)
-            self._save(trainer)
+            self._save(trainer, due)
         else:
             trainer.should_stop = True
 
@@ -118,9 +123,7 @@ class History(lightning.Callback):
 
     def _keep(self, learner: Any) -> None:
         if last_sound(self.lines) == self.lines[-1].epoch:
-            self.sound = {
-                name: w.detach().clone() for name, w in learner.kept_parts.state_dict().items()
-            }
+            self.sound = learner.copy_kept()
 
     def _stop_at_plateau(self, trainer: Any, learner: Any) -> None:
         """Cool down from here; the run then is one that was planned so short."""
@@ -138,12 +141,20 @@ class History(lightning.Callback):
         learner.schedule = self.schedule
         trainer.fit_loop.max_epochs = self.schedule.epochs
 
-    def _save(self, trainer: Any) -> None:
+    def _save(self, trainer: Any, due: bool) -> None:
         if self.lines[-1].epoch == self.schedule.cooling_from:
-            write_atomically(self.folder / STABLE, trainer.save_checkpoint)
-        if time.monotonic() - self.saved > SECONDS_BETWEEN_SAVES:
-            write_atomically(self.folder / RESUME, trainer.save_checkpoint)
+            _save_state(self.folder / STABLE, trainer)
+        if due:
+            _save_state(self.folder / RESUME, trainer)
             self.saved = time.monotonic()
+
+
+def _save_state(file: Path, trainer: Any) -> None:
+    """All processes take part; the first one writes."""
+    if trainer.is_global_zero:
+        write_atomically(file, trainer.save_checkpoint)
+    else:
+        trainer.save_checkpoint(file)
 
 
 def find_state(folder: Path, *schedules: Schedule) -> Path | None:

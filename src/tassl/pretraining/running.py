@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from tassl.optimisation import hold_memory, precision
 from tassl.pretraining.history import RESUME, History, find_state, write_history
 from tassl.pretraining.learner import Learner
 from tassl.pretraining.positives import Partners
+from tassl.pretraining.ranks import ALONE, Ranks, build_trainer, collect_weights, ending_together
 from tassl.pretraining.saving import explain_savings, list_savings, ran_out_of_memory
 from tassl.pretraining.schedule import Schedule, fall_back
 from tassl.registry import look_up
@@ -58,6 +59,7 @@ def pretrain_method(
     on_epoch: Callable[[Epoch], None] = lambda line: None,
     on_note: Callable[[str], None] = lambda note: None,
     reasons: Sequence[str] = (),
+    ranks: Ranks = ALONE,
 ) -> Checkpoint:
     """Pretrain one method and write its folder; resume or return at once where that is possible.
 
@@ -78,10 +80,13 @@ def pretrain_method(
         on_epoch: Called after each epoch.
         on_note: Told what was changed when memory ran out, and why.
         reasons: Why the schedule is as it is, for the checkpoint.
+        ranks: Processes that share every batch; each calls this function, the first one writes.
 
     Raises:
         OptionError: The batch is below what the method needs, there are too few images or not
-            enough memory for any of them, or the folder holds a run that cannot go on this way.
+            enough memory for any of them, the processes cannot share a batch evenly, or the folder
+            holds a run that cannot go on this way.
+        LostProcess: Another process ended.
     """
     card = look_up(METHODS, method, "method")
     if (folder / SIDECAR).exists():
@@ -90,39 +95,52 @@ def pretrain_method(
             return done
         _check_same(done.recipe, tensors, rows, method, schedule)
     check_fit(method, recipe, len(rows), schedule)
+    _check_sharing(ranks, len(rows), schedule)
     folder.mkdir(parents=True, exist_ok=True)
     reasons, tried = list(reasons), [schedule]
-    while True:
-        learner = build_learner(
-            tensors, rows, method=method, recipe=recipe, profile=profile, views=views,
-            schedule=schedule, options=options,
-        )  # fmt: skip
-        history = History(folder, on_epoch, schedule, card)
-        if _train_within_memory(learner, find_state(folder, *tried), history):
-            break
-        del learner  # its activations, before the next one needs room
-        schedule = _save_memory(schedule, card, recipe, reasons, on_note)
-        tried.append(schedule)
+    with ending_together(ranks):
+        while True:
+            learner = build_learner(
+                tensors, rows, method=method, recipe=recipe, profile=profile, views=views,
+                schedule=schedule, options=options,
+            )  # fmt: skip
+            history = History(folder, on_epoch, schedule, card)
+            trainer = _train_within_memory(learner, find_state(folder, *tried), history, ranks)
+            if trainer is not None:
+                break
+            del learner  # its activations, before the next one needs room
+            schedule = _save_memory(schedule, card, recipe, reasons, on_note)
+            tried.append(schedule)
+        if trainer.is_global_zero:
+            _write(folder, learner, history, replace(recipe, method=method), reasons)
+        trainer.strategy.barrier()
+    return load_checkpoint(folder)
+
+
+def _write(
+    folder: Path, learner: Learner, history: History, recipe: Recipe, reasons: Sequence[str]
+) -> None:
+    """Everything that the pretraining leaves; the checkpoint last."""
     history.finish(learner)
     write_history(folder, history)
     write_arrays(folder / EXAMPLES, picture_examples(learner))
+    partners = learner.partners
     facts = asdict(history.schedule) | {
         "stopped": history.stopped,
         "kept": history.health.kept,
-        "images": len(rows),
-        "paired": len(learner.partners.choices) if learner.partners else 0,
-        "data": tensors.store.digest,
+        "images": len(learner.rows),
+        "paired": len(partners.choices) if partners else 0,
+        "data": learner.tensors.store.digest,
+        "processes": learner.trainer.world_size,
     }
     done = replace(
         recipe,
-        method=method,
         method_options=learner.method.options,
         training=facts | {"precision": precision(), "reasons": reasons},
         decoder=learner.method.decoder is not None,
     )
     save_checkpoint(folder, learner.method.encoder, learner.method.decoder, done)
     (folder / RESUME).unlink(missing_ok=True)
-    return load_checkpoint(folder)
 
 
 def _goes_on(done: Recipe, schedule: Schedule) -> bool:
@@ -179,15 +197,40 @@ def build_learner(
     return Learner(objective, tensors, rows, schedule, partners)
 
 
-def _train_within_memory(learner: Learner, state: Path | None, history: History) -> bool:
-    """Train; whether memory sufficed."""
+def _train_within_memory(
+    learner: Learner, state: Path | None, history: History, ranks: Ranks
+) -> lightning.Trainer | None:
+    """Train; None where memory did not suffice, which several processes do not recover from."""
     try:
-        train(learner, state, history)
+        return train(learner, state, history, ranks)
     except (MemoryError, RuntimeError) as error:
         if not ran_out_of_memory(error):
             raise
-        return False
-    return True
+    if ranks.count > 1:
+        raise OptionError(
+            f"Memory ran out in one of {ranks.count} processes, which cannot change course alone. "
+            "Give a smaller --batch or --size, or use --strategy fsdp."
+        )
+    return None
+
+
+def _check_sharing(ranks: Ranks, images: int, schedule: Schedule) -> None:
+    """Refuse what several processes cannot share evenly.
+
+    Raises:
+        OptionError: The batch is no multiple of their number, there are too few images, or the
+            batch passes in parts.
+    """
+    if schedule.batch % ranks.count or images < ranks.count:
+        raise OptionError(
+            f"--batch is {schedule.batch}, of {images} images; wanted a multiple of the "
+            f"{ranks.count} processes that share it. Change --batch or --devices."
+        )
+    if ranks.count > 1 and schedule.parts > 1:
+        raise OptionError(
+            f"A batch in {schedule.parts} parts takes one process; {ranks.count} came. "
+            "Use 1 part or one device."
+        )
 
 
 def _save_memory(
@@ -242,26 +285,26 @@ def check_fit(method: str, recipe: Recipe, images: int, schedule: Schedule) -> N
         )
 
 
-def train(learner: Learner, state: Path | None, watch: lightning.Callback) -> None:
+def train(
+    learner: Learner, state: Path | None, watch: lightning.Callback, ranks: Ranks = ALONE
+) -> lightning.Trainer:
     """Train to the end of the schedule, from a state that was saved if one is given."""
     hold_memory()
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    plain = deepcopy(learner.method) if ranks.strategy == "fsdp" else learner.method
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
-        trainer = lightning.Trainer(
+        trainer = build_trainer(
+            ranks,
+            learner.method,
             max_epochs=learner.schedule.epochs,
-            precision=precision(),  # type: ignore[arg-type]
-            devices=1,
             gradient_clip_val=1.0,
             callbacks=[watch],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
         )
         with _plain_interrupts():
             trainer.fit(learner, ckpt_path=state)
+    learner.method = collect_weights(learner.method, plain)
     learner.cpu()
+    return trainer
 
 
 @contextmanager
@@ -283,8 +326,7 @@ def picture_examples(learner: Learner) -> dict[str, np.ndarray]:
     method, plan = learner.method, learner.schedule
     most = PICTURED_IMAGES if plan.parts == 1 else max(1, plan.batch // plan.parts)
     rows = learner.rows[: min(PICTURED_IMAGES, most)]
-    images = learner.tensors.images(rows)
-    batch = learner.batch_of(images, torch.from_numpy(rows), -1)
+    batch = learner.batch_of(learner.load(rows, -1), -1)
     shown = method.picture(method.views(batch))
     pictures = {name: picture.float().numpy() for name, picture in shown.items()}
-    return {"image": images.numpy()} | pictures
+    return {"image": batch.images.numpy()} | pictures

@@ -38,6 +38,9 @@ class Study:
             that it needs less, where it must.
         time: Most time of each pretraining, as in "2h"; fewer epochs where they must be.
         steps: Optimiser steps of each trained arm; the task's own unless given.
+        devices: Devices of each machine that pretrain together; each is a process.
+        nodes: Machines that pretrain together.
+        strategy: "ddp" or "fsdp": whether each of them keeps all weights or a share.
         seed: Of splits, initialisation, order, augmentation and resampling.
         ordinal: Classes are grades in the order of their numbers: quadratic kappa is scored too.
         shuffle_labels: Negative control: labels of the training side are shuffled.
@@ -67,6 +70,9 @@ class Study:
     memory: str | None = None
     time: str | None = None
     steps: int | None = None
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "ddp"
     seed: int = 0
     ordinal: bool = False
     shuffle_labels: bool = False
@@ -104,13 +110,18 @@ class Study:
             raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
+            "devices": self.devices, "nodes": self.nodes,
             "draws": self.protocol.draws, "budgets": min(self.protocol.budgets, default=1),
         }  # fmt: skip
         for name, value in numbers.items():
             least = 8 if name == "size" else 1
             if value is not None and value < least:
                 raise OptionError(f"--{name} is {value}; wanted {least} or more.")
-        self.limits()
+        if any(self.limits().values()) and self.devices * self.nodes > 1:
+            raise OptionError(
+                "--memory and --time are kept to in one process only. Leave them out, or --devices "
+                "and --nodes."
+            )
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():

@@ -11,8 +11,8 @@ import yaml
 from tassl.data.files import write_text
 from tassl.errors import RunFolderError
 
-STUDY, VERDICT = "study.yaml", "verdict.json"
-PREPARED = (STUDY, "environment.json", "audit.json", "audit.html", "advice.json", "store")
+STUDY, VERDICT, SPLIT = "study.yaml", "verdict.json", "split.npy"
+PREPARED = (STUDY, "environment.json", "audit.json", "audit.html", "advice.json", SPLIT, "store")
 
 
 def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 
 from tassl.checkpoint import Recipe
 from tassl.data.audit import Audit, run_audit
+from tassl.data.files import write_atomically
 from tassl.data.layouts import index
 from tassl.data.manifest import SPLITS
 from tassl.data.store import Store, build_store, open_store, sign_store
@@ -24,9 +26,10 @@ from tassl.modality import MODALITIES
 from tassl.modality.base import ModalityProfile
 from tassl.networks import NETWORKS
 from tassl.study.configuration import Study
-from tassl.study.folder import holds_only_data
+from tassl.study.folder import SPLIT, holds_only_data
 from tassl.study.narrator import Narrator
 
+PATIENCE = 12 * 3600.0  # seconds
 WORDS = {"label": "class labels", "mask": "masks", "value": "values"}
 QUARTERS = {"least": 0.0, "median": 0.5, "largest": 1.0}
 
@@ -82,7 +85,45 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
         seed=study.seed,
         drop_near_duplicates=study.drop_near_duplicates,
     )
-    split = audit.split
+    return _assemble(study, store, audit)
+
+
+def share_split(folder: Path, prepared: Prepared) -> None:
+    """Tell other processes that the data are prepared, and which side each row is on."""
+    split = prepared.split.astype(str)
+    write_atomically(folder / SPLIT, lambda draft: _save(draft, split))
+
+
+def join_prepared(study: Study, folder: Path, patience: float = PATIENCE) -> Prepared:
+    """Wait until the first process has prepared the data, and open them.
+
+    Args:
+        study: The configuration.
+        folder: The run folder, the same for all processes.
+        patience: Longest wait, in seconds.
+
+    Raises:
+        InputError: Nothing was prepared in that time.
+    """
+    file, start = folder / SPLIT, time.monotonic()
+    while not file.exists():
+        if time.monotonic() - start > patience:
+            raise InputError(
+                f"No data were prepared in {folder} within {patience / 3600:.0f} hours. Start the "
+                "first process as well, and give all the same --out on a disk that they share."
+            )
+        time.sleep(0.5)
+    audit = Audit((), (), (), (), np.load(file).astype(object))
+    return _assemble(study, open_store(folder / "store"), audit)
+
+
+def _save(file: Path, array: np.ndarray) -> None:
+    with file.open("wb") as target:  # numpy would add .npy to a name
+        np.save(target, array)
+
+
+def _assemble(study: Study, store: Store, audit: Audit) -> Prepared:
+    profile, split = MODALITIES[study.modality].load(), audit.split
     pool = np.flatnonzero(np.isin(split, ("train", "val")))
     normalisation = measure_normalisation(store, pool)
     network = NETWORKS[study.chosen_network].load()

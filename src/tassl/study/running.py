@@ -21,6 +21,7 @@ import pandas as pd
 from tassl.advisor import Advice, advise
 from tassl.checkpoint import Checkpoint, load_checkpoint
 from tassl.data.files import write_json, write_text
+from tassl.errors import OptionError
 from tassl.evaluation.splits import Subset, draw_subsets
 from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
@@ -29,6 +30,7 @@ from tassl.methods import METHODS
 from tassl.modality.base import Augmentation
 from tassl.pretraining import (
     Plan,
+    Ranks,
     Schedule,
     default_schedule,
     fall_back,
@@ -88,6 +90,11 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
         TasslError: With one line that says what came, what was wanted and what to do.
     """
     study.check()
+    if study.devices * study.nodes > 1:
+        raise OptionError(
+            f"A run takes one process; {study.devices * study.nodes} came. Pretrain with 'tassl "
+            "pretrain --devices', then compare the checkpoint with 'tassl evaluate'."
+        )
     if claim_folder(folder, study.facts()):
         narrator.say(f"Going on with the unfinished run in {folder}")
     clock = Clock(folder)
@@ -270,6 +277,7 @@ def pretrain_one(
             schedule=schedule,
             folder=place,
             on_epoch=show,
+            ranks=_ranks(study),
             on_note=narrator.warn,
             reasons=reasons,
             **_job(study, prepared, method),
@@ -369,9 +377,14 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def _ranks(study: Study) -> Ranks:
+    return Ranks(study.devices, study.nodes, study.strategy)
+
+
 def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
     plan = default_schedule(images, dims, study.seed, METHODS[method])
-    return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or plan.batch)
+    usual = plan.batch - plan.batch % _ranks(study).count
+    return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or usual)
 
 
 def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:

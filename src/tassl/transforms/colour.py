@@ -27,7 +27,7 @@ def apply_stain(colours: Tensor, density: Tensor) -> Tensor:
         arXiv:1808.05896 (its random change, here without the shift that would tint the glass).
     """
     stains = torch.tensor(STAINS, device=colours.device)
-    change = torch.linalg.inv(stains) @ (density[:, :, None] * stains)
+    change = torch.linalg.inv_ex(stains).inverse @ (density[:, :, None] * stains)
     depth = -colours.clamp(FAINTEST, 1).log().flatten(2)
     changed = change.mT.to(colours.dtype) @ depth
     return (-changed).exp().clamp_max(1).view(colours.shape)

@@ -94,12 +94,9 @@ def apply_ghosts(images: Tensor, strength: Tensor, copies: Tensor, axis: Tensor)
     Source:
         Wood & Henkelman, Med Phys 1986, 10.1118/1.595851 (ghosts of periodic motion).
     """
-    result = images.clone()
     for k, size in enumerate(images.shape[2:]):
-        here = axis == k
-        matrix = _ghosting(size, strength[here], copies[here])
-        result[here] = along(images[here], matrix, k + 2)
-    return result
+        images = along(images, _ghosting(size, strength * (axis == k), copies), k + 2)
+    return images
 
 
 def _ghosting(size: int, strength: Tensor, copies: Tensor) -> Tensor:

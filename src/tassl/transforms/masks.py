@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -96,12 +98,23 @@ def draw_guided_masks(
 
 def hide_highest(scores: Tensor, space: tuple[int, ...], block: int, ratio: float) -> Tensor:
     """Hide the blocks with the highest scores, (batch, *cells) to (batch, 1, *space)."""
-    total = scores[0].numel()
-    hidden = min(total - 1, max(1, round(ratio * total)))
+    hidden = count_hidden(scores[0].numel(), ratio)
     ranks = scores.flatten(1).argsort(1, descending=True).argsort(1)
     mask = (ranks < hidden).view(len(scores), 1, *scores.shape[1:]).float()
     mask = F.interpolate(mask, scale_factor=float(block), mode="nearest") > 0.5
     return mask[(..., *[slice(size) for size in space])]
+
+
+def count_hidden(blocks: int, ratio: float) -> int:
+    """Blocks that are hidden: their share, but not none and not all."""
+    return min(blocks - 1, max(1, round(ratio * blocks)))
+
+
+def count_fewest(space: tuple[int, ...], block: int, ratio: float) -> int:
+    """Fewest pixels that `draw_block_masks` can hide: with all cut blocks among the hidden."""
+    edges = [[min(block, size - k) for k in range(0, size, block)] for size in space]
+    areas = sorted(math.prod(sides) for sides in itertools.product(*edges))
+    return sum(areas[: count_hidden(len(areas), ratio)])
 
 
 def count_cells(space: tuple[int, ...], block: int) -> tuple[int, ...]:

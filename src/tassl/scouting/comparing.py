@@ -7,7 +7,7 @@ Source: Nadeau & Bengio, Machine Learning 2003, 10.1023/A:1024068626366, section
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import stats
@@ -18,31 +18,27 @@ CONFIDENCE = 0.95  # that a pilot is worse, before it is dropped
 DECIDING = (FROZEN, TUNED)  # neighbours are told, and decide nothing: no study uses them
 
 
-def pick_scores(scores: Scores) -> np.ndarray:
+def pick_scores(scores: Scores, parts: int) -> np.ndarray:
     """Scores of the better way to use the features, NaN on parts that it was not tried on.
 
     Ways are compared on the parts that all of them saw.
+
+    Args:
+        scores: By way; shorter ones are of the first parts.
+        parts: Number of parts.
     """
     ways = [np.array(scores[way]) for way in DECIDING if way in scores]
     shared = min(map(len, ways))
     best = max(ways, key=lambda values: np.nanmean(values[:shared]))
-    longest = max(map(len, scores.values()))
-    return np.concatenate([best, np.full(longest - len(best), np.nan)])
+    return np.concatenate([best, np.full(parts - len(best), np.nan)])
 
 
-def pick_floor(floors: Mapping[str, Scores]) -> tuple[str, np.ndarray]:
+def pick_floor(floors: Mapping[str, Scores], parts: int) -> tuple[str, np.ndarray]:
     """The best of what needs no pretraining, and its scores."""
-    picked = {name: pick_scores(scores) for name, scores in floors.items()}
-    shared = np.isfinite(np.array(list(pad(picked.values())))).all(0)
-    name = max(picked, key=lambda name: picked[name][: len(shared)][shared].mean())
+    picked = {name: pick_scores(scores, parts) for name, scores in floors.items()}
+    shared = np.isfinite(np.stack(list(picked.values()))).all(0)
+    name = max(picked, key=lambda name: picked[name][shared].mean())
     return name, picked[name]
-
-
-def pad(rows: Sequence[np.ndarray] | object) -> list[np.ndarray]:
-    """Rows filled up with NaN to one length."""
-    rows = list(rows)  # type: ignore[call-overload]
-    longest = max(map(len, rows))
-    return [np.concatenate([row, np.full(longest - len(row), np.nan)]) for row in rows]
 
 
 def widen(count: int, folds: int) -> float:

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tassl.amounts import round_up, show_time
-from tassl.errors import OptionError
 from tassl.methods import METHODS
 from tassl.pretraining import Schedule
 
@@ -46,16 +45,20 @@ class Cost:
         """The schedule of a share of the usual epochs."""
         return replace(self.schedule, epochs=max(1, round(share * self.schedule.epochs)))
 
-    def training(self, share: float, past: float = 0.0) -> float:
-        """Seconds to a share, from an earlier one."""
-        continued = past and not METHODS[self.method].staged
-        done = self.at(past).cooling_from if continued else 0
-        return self.start + (self.at(share).epochs - done) * self.epoch
+    def epochs(self, rung: float) -> int:
+        """Epochs to a rung from the one before; all of them where a method cannot go on."""
+        before = RUNGS.index(rung) - 1
+        goes_on = before >= 0 and not METHODS[self.method].staged
+        return self.at(rung).epochs - (self.at(RUNGS[before]).cooling_from if goes_on else 0)
+
+    def training(self, rung: float) -> float:
+        """Seconds to a rung from the one before."""
+        return self.start + self.epochs(rung) * self.epoch
 
     @property
     def full(self) -> float:
         """Seconds of a full pretraining."""
-        return self.training(1.0)
+        return self.start + self.schedule.epochs * self.epoch
 
 
 @dataclass(frozen=True)
@@ -64,44 +67,33 @@ class Looks:
 
     Args:
         probe: On every rung.
-        tune: Fine-tuned, on the last.
+        last: On the last one beside: fine-tuned, and asked what it holds.
     """
 
     probe: float
-    tune: float
+    last: float
 
     def climb(self, cost: Cost, share: float) -> float:
-        """Seconds to train and score a pilot on every rung up to a share, and to fine-tune it."""
-        total, past = self.tune, 0.0
-        for rung in (rung for rung in RUNGS if rung <= share):
-            total += cost.training(rung, past) + self.probe
-            past = rung
-        return total
+        """Seconds of a pilot on every rung up to a share, its last."""
+        rungs = (rung for rung in RUNGS if rung <= share)
+        return self.last + sum(cost.training(rung) + self.probe for rung in rungs)
 
 
-def admit(costs: Sequence[Cost], looks: Looks, left: float) -> list[Cost]:
-    """Those that all reach the least rung in the time left, in the order given.
+def explain_shortage(costs: Sequence[Cost], looks: Looks, left: float, given: float) -> str:
+    """Why not one pilot fits, and what time would do.
 
-    Raises:
-        OptionError: Not even the cheapest does; the message says how much longer it takes.
+    Args:
+        costs: Of the candidates.
+        looks: Of scoring.
+        left: Seconds for the pilots.
+        given: Seconds of the whole scout.
     """
-    admitted = []
-    for cost in costs:
-        if (need := looks.climb(cost, LEAST)) <= left:
-            admitted.append(cost)
-            left -= need
-    if not admitted:
-        raise OptionError(explain_shortage(costs, looks, left))
-    return admitted
-
-
-def explain_shortage(costs: Sequence[Cost], looks: Looks, left: float) -> str:
-    """What is missing for the cheapest pilot."""
     cheapest = min(costs, key=lambda cost: looks.climb(cost, LEAST))
-    more = show_time(round_up((looks.climb(cheapest, LEAST) - left) / RESERVE))
+    missing = (looks.climb(cheapest, LEAST) - left) / RESERVE
     return (
-        f"The time is too short for one pilot: {METHODS[cheapest.method].title} needs "
-        f"{LEAST:.0%} of its usual epochs to be ranked. Give {more} more, or fewer --epochs."
+        f"{show_time(given)} is too short for a scout: {METHODS[cheapest.method].title} alone "
+        f"takes longer to reach {LEAST:.0%} of its usual epochs, the least that ranks methods. "
+        f"Give {show_time(round_up(given + missing))} or more, or fewer --epochs."
     )
 
 
@@ -110,5 +102,5 @@ def next_rung(costs: Sequence[Cost], looks: Looks, share: float, left: float) ->
     rung = next((rung for rung in RUNGS if rung > share), None)
     if rung is None or rung <= LEAST:
         return rung
-    need = sum(cost.training(rung, share) + looks.probe + looks.tune for cost in costs)
+    need = sum(cost.training(rung) + looks.probe + looks.last for cost in costs)
     return rung if need <= left else None

@@ -172,7 +172,7 @@ def prepare_data(
 
 
 def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Narrator) -> list[str]:
-    """The methods to pretrain: those given, or the best of the two paradigms advised first."""
+    """The methods to pretrain: those given, what pilots chose, or those of the advice."""
     advice = seek_advice(study, prepared)
     write_json(folder / "advice.json", advice.facts())
     if study.checkpoints:
@@ -180,6 +180,10 @@ def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Nar
     if study.methods:
         return list(study.methods)
     narrator.say(f"Advice before measuring: {advice.answer}; {advice.because[0]}")
+    if study.scout:
+        from tassl.study.scouting import scout_method  # which builds on this module
+
+        return [scout_method(study, prepared, folder, narrator)]
     chosen = advice.pick(TRIED)
     for item in chosen:
         narrator.say(f"Trying {METHODS[item.method].title} ({item.paradigm}): {item.reason}")
@@ -226,7 +230,7 @@ def plan_one(study: Study, prepared: Prepared, method: str, narrator: Narrator) 
     plan = plan_pretraining(
         prepared.tensors,
         rows,
-        schedule=_schedule(study, len(rows), prepared.store.dims, method),
+        schedule=plan_schedule(study, len(rows), prepared.store.dims, method),
         **_job(study, prepared, method),
         **study.limits(),
     )
@@ -258,7 +262,7 @@ def pretrain_one(
     if (place / "checkpoint.json").exists():
         return load_checkpoint(place)
     rows, file = prepared.rows("train", "val"), place / "plan.json"
-    schedule, reasons = _schedule(study, len(rows), prepared.store.dims, method), ()
+    schedule, reasons = plan_schedule(study, len(rows), prepared.store.dims, method), ()
     if measured or study.memory or study.time:
         if not file.exists():
             write_plan(file, plan_one(study, prepared, method, narrator))
@@ -295,9 +299,28 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
             other dimensions.
     """
     classes = check_task(prepared, study.task)
-    store, kind = prepared.store, target_of(study.task)
     for place in checkpoints.values():
-        load_checkpoint(place, dims=store.dims)
+        load_checkpoint(place, dims=prepared.store.dims)
+    return lay_bench(
+        study,
+        prepared,
+        classes,
+        test=labelled_rows(prepared, study.task, "test"),
+        val=labelled_rows(prepared, study.task, "val"),
+        checkpoints={name: place.resolve() for name, place in checkpoints.items()},
+    )
+
+
+def lay_bench(study: Study, prepared: Prepared, classes: int, **sides: Any) -> Bench:
+    """A bench for labels that were checked.
+
+    Args:
+        study: The configuration.
+        prepared: Its data.
+        classes: As the task counts them.
+        **sides: Test and validation rows, and checkpoints.
+    """
+    store, kind = prepared.store, target_of(study.task)
     tuning = kind.tuning(store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
@@ -310,18 +333,16 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         task=study.task,
         classes=classes,
         target=target,
-        test=labelled_rows(prepared, study.task, "test"),
-        val=labelled_rows(prepared, study.task, "val"),
         augment=Augment(
-            kind.views(_views(study, prepared).mild()),
+            kind.views(strong_views(study, prepared).mild()),
             patch_of(store.grid.shape) if kind.windowed else None,
             prepared.tensors.normalisation,
         ),
         recipe=prepared.recipe,
-        checkpoints={name: place.resolve() for name, place in checkpoints.items()},
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,
+        **sides,
     )
 
 
@@ -376,10 +397,12 @@ def _ranks(study: Study) -> Ranks:
     return Ranks(study.devices, study.nodes, study.strategy)
 
 
-def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
+def plan_schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
+    """How long and fast to pretrain; on a course that can go on where pilots come first."""
     plan = default_schedule(images, dims, study.seed, METHODS[method])
     usual = plan.batch - plan.batch % _ranks(study).count
-    return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or usual)
+    epochs, batch = study.epochs or plan.epochs, study.batch or usual
+    return replace(plan, epochs=epochs, batch=batch, course="constant" if study.scout else "cosine")
 
 
 def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
@@ -388,11 +411,12 @@ def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
         "method": method,
         "recipe": prepared.recipe,
         "profile": prepared.profile,
-        "views": _views(study, prepared),
+        "views": strong_views(study, prepared),
     }
 
 
-def _views(study: Study, prepared: Prepared) -> Augmentation:
+def strong_views(study: Study, prepared: Prepared) -> Augmentation:
+    """Augmentation ranges of the pretraining, with the user's changes."""
     return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)
 
 

@@ -56,12 +56,12 @@ def make_features(bench: Bench, arm: Arm) -> np.ndarray:
     """Features of every row for a linear model, from pixels or from a frozen encoder."""
     rows = np.arange(len(bench.tensors.store.table))
     if arm.adaptation == "pixels":
-        return _pixels(bench.tensors, rows)
+        return pool_pixels(bench.tensors, rows)
     encoder: Encoder = start_head(bench, arm, bench.seed * 1000)[0].encoder
     return embed_rows(encoder, bench.tensors, rows, PREDICT_BATCH[bench.tensors.store.dims])
 
 
-def _pixels(tensors: Tensors, rows: np.ndarray) -> np.ndarray:
+def pool_pixels(tensors: Tensors, rows: np.ndarray) -> np.ndarray:
     """Pixels themselves, averaged down where an image is large."""
     side = PIXELS_PER_SIDE[tensors.store.dims]
     shape: Any = [min(side, size) for size in tensors.store.grid.shape]

@@ -131,7 +131,8 @@ def find_dots(
     centres = rng.integers(space // 6, space - space // 6, (len(subjects), images.dim() - 2))
     planted = plant_dots(images, centres, rng.uniform(SMALLEST_DOT, LARGEST_DOT, images.shape[0]))
     counts = -(-space // step)
-    at = np.ravel_multi_index(tuple(np.minimum(centres // step, counts - 1).T), tuple(counts))
+    cells = tuple(np.minimum(centres // step, counts - 1).T)
+    at = np.asarray(np.ravel_multi_index(cells, tuple(counts)))
     known = [_embed(encoder, shown, step)[np.arange(len(at)), at] for shown in (images, planted)]
     there = np.repeat([0, 1], len(at))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from tassl.advisor.advice import LEVEL_POINTS
 from tassl.scouting.comparing import widen
 
 DRAWS = 20_000
 SURE = 0.8  # probability of being the best that settles the choice
-SMALL = 1.0  # points that do not count: an expected loss below it settles the choice too
 # A full pretraining is not its pilot: another seed, and the course between. Checkpoints of one run
 # on BreastMNIST lay up to 5 points of AUROC apart on the same folds. Assumed until it is measured
 # on more sets (benchmarks/scout.py).
@@ -24,6 +24,7 @@ BEST = "run the best"
 LEVEL = "they do not differ: take the cheapest"
 NOT = "do not pretrain"
 UNSURE = "too few labels to tell"
+SHORT = "pilots too short to tell: give more time"
 PRIOR = "no labels: a prior, not a measurement"
 
 
@@ -55,7 +56,7 @@ class Decision:
     """What to do, and how sure that is.
 
     Args:
-        answer: `BEST`, `LEVEL`, `NOT`, `UNSURE` or `PRIOR`.
+        answer: `BEST`, `LEVEL`, `NOT`, `UNSURE`, `SHORT` or `PRIOR`.
         place: Of the chosen candidate.
         best: Probability of each to be the best.
         loss: Points that are expected to be lost by the answer against the best of all, which may
@@ -127,7 +128,7 @@ def decide(belief: Belief, seconds: Sequence[float], seed: int = 0) -> Decision:
     elif best[place] >= SURE:
         answer = BEST
     else:
-        level = [k for k in range(len(best)) if behind[k] <= SMALL]
+        level = [k for k in range(len(best)) if behind[k] <= LEVEL_POINTS]
         place = min(level, key=lambda k: seconds[k], default=place)
         answer = LEVEL if level else UNSURE
     chosen = 0.0 if answer == NOT else draws[:, place]
@@ -138,11 +139,11 @@ def decide(belief: Belief, seconds: Sequence[float], seed: int = 0) -> Decision:
 def count_needed(measured: Belief, subjects: int, place: int, rival: int) -> int:
     """Labelled subjects with which two candidates would be told apart at 80% power.
 
-    The difference that was measured is taken for the true one, at least `SMALL`; its error falls
-    with the root of the subjects.
+    The difference that was measured is taken for the true one, at least `LEVEL_POINTS`; its error
+    falls with the root of the subjects.
     """
     c = measured.covariance
     error = math.sqrt(max(0.0, c[place, place] + c[rival, rival] - 2 * c[place, rival]))
-    apart = max(abs(float(measured.mean[place] - measured.mean[rival])), SMALL)
+    apart = max(abs(float(measured.mean[place] - measured.mean[rival])), LEVEL_POINTS)
     wanted = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * error / apart
     return math.ceil(subjects * wanted**2)

@@ -19,6 +19,7 @@ from tassl.pretraining import Schedule
 from tassl.scouting.comparing import is_worse, pick_floor, pick_scores
 from tassl.scouting.deciding import (
     PRIOR,
+    SHORT,
     UNSURE,
     Belief,
     Decision,
@@ -320,8 +321,10 @@ def _weigh(
     found = decide(belief, seconds, ground.bench.seed)
     if found.answer == UNSURE:
         rival = max((k for k in order if k != found.place), key=lambda k: belief.mean[k])
-        needed = count_needed(measured, len(set(ground.subjects)), found.place, rival)
-        found = replace(found, needed=needed)
+        known = len(set(ground.subjects))
+        needed = count_needed(measured, known, found.place, rival)
+        enough = needed <= known
+        found = replace(found, answer=SHORT) if enough else replace(found, needed=needed)
     return found, [(_tell(expected, k), _tell(measured, k), _tell(belief, k)) for k in order], name
 
 

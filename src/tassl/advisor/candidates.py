@@ -74,7 +74,7 @@ def choose_options(query: Query, method: str) -> Options:
     card, profile = METHODS[method], query.profile
     ranges = profile.augmentation(query.where)
     masked = profile.masking if method in MASKED else None
-    epochs = usual_epochs(query.images, query.space) if query.images else None
+    epochs = usual_epochs(card, query.images, query.space) if query.images else None
     batch = _batch(query, card)
     seen = (epochs or 0) * (query.images or 0) * PASSES[card.paradigm]
     return Options(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,7 @@ from small_store import OPTIONS
 from tassl.heads import HEADS
 from tassl.methods import METHODS, PARADIGMS
 from tassl.methods.base import Batch, Method
-from tassl.methods.mae import MaskedAutoencoder, masked_error, unpatch
+from tassl.methods.mae import MaskedAutoencoder, masked_error, measure_blocks, unpatch
 from tassl.methods.simclr import nt_xent
 from tassl.modality import MODALITIES
 from tassl.modality.base import Augmentation, Masking
@@ -52,13 +53,13 @@ def draw_batch(dims: int, channels: int, seed: int = 0) -> Batch:
 STILL = {"moco": {"queue": 0}, "dira": {"settings": {"moco": {"queue": 0}}}}
 
 
-def build(method: str, network: str, dims: int, channels: int) -> Method:
+def build(method: str, network: str, dims: int, channels: int, **choices) -> Method:
     torch.manual_seed(0)
     space = SPACES[dims]
     encoder = NETWORKS[network].load()(dims, channels, **OPTIONS[network])
     kind = METHODS[method].load()
     options = kind.fitting(Masking(0.6, 0.25, "test"), space) | STILL.get(method, {})
-    return kind(encoder, augment=Augment(RANGES), **options)
+    return kind(encoder, augment=Augment(RANGES), **options, **choices)
 
 
 def home_of(method: str) -> str:
@@ -378,6 +379,31 @@ def test_restored_tokens_return_to_their_places():
         torch.testing.assert_close(patches[0, both], patches[image, both])
         one = (places[0] & ~places[image]).flatten()
         assert not torch.isclose(patches[0, one], patches[image, one]).all(-1).any()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_blocks_are_measured_as_by_a_loop(dims):
+    images = torch.randn(2, 3, *SPACES[dims], generator=seeded(0)) * 5 + 2
+    mean, deviation = measure_blocks(images, 4)
+    corners = [range(0, size, 4) for size in SPACES[dims]]
+    for place in itertools.product(*corners):
+        window = (slice(None), slice(None), *[slice(k, k + 4) for k in place])
+        pixels = images[window].flatten(1)
+        for found, wanted in ((mean, pixels.mean(1)), (deviation, pixels.std(1, correction=0))):
+            wanted = wanted.view(-1, *[1] * (dims + 1)).expand_as(found[window])
+            torch.testing.assert_close(found[window], wanted)
+
+
+@torch.no_grad()
+def test_normalised_blocks_make_the_loss_blind_to_gain_and_level():
+    """The loss of one network on one input does not change with a gain of what is hidden."""
+    learner = build("mae", "vit", 2, 1, normalise=True)
+    images, hidden = learner.views(draw_batch(2, 1))
+    loss = learner.loss((images, hidden))
+    changed = torch.where(hidden, 3 * images + 1, images)
+    torch.testing.assert_close(learner.loss((changed, hidden)), loss, rtol=1e-4, atol=1e-5)
+    shown = learner.picture((images, hidden))["restored"]
+    assert torch.equal(shown.masked_select(~hidden), images.masked_select(~hidden))
 
 
 def test_masks_fit_the_modality():

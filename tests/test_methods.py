@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import math
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 import tassl
 from small_store import OPTIONS
+from tassl.errors import OptionError
 from tassl.heads import HEADS
 from tassl.methods import METHODS, PARADIGMS
 from tassl.methods.base import Batch, Method
@@ -404,6 +406,42 @@ def test_normalised_blocks_make_the_loss_blind_to_gain_and_level():
     torch.testing.assert_close(learner.loss((changed, hidden)), loss, rtol=1e-4, atol=1e-5)
     shown = learner.picture((images, hidden))["restored"]
     assert torch.equal(shown.masked_select(~hidden), images.masked_select(~hidden))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("method", ["simclr", "moco", "byol"])
+def test_dropped_patches_have_no_part_in_the_loss(method, dims):
+    learner = build(method, "vit", dims, 1, drop=0.5).requires_grad_(False)
+    encoder = learner.encoder
+    assert isinstance(encoder, VisionTransformer)
+    *views, first, second = learner.views(draw_batch(dims, 1))
+    patches = math.prod(encoder.cells(SPACES[dims]))
+    for kept in (first, second):
+        assert kept.shape == (COUNT, round(patches / 2))
+        assert all(len(set(row.tolist())) == len(row) for row in kept)
+        assert int(kept.max()) < patches
+    assert not torch.equal(first, second)
+    loss = learner.loss((*views, first, second))
+    image = views[0].requires_grad_()
+    learner.loss((image, *views[1:], first, second)).backward()
+    seen = F.max_pool2d if dims == 2 else F.max_pool3d
+    touched = seen(image.grad.abs(), encoder.patch, ceil_mode=True).flatten(1) > 0
+    assert touched.sum(1).tolist() == [round(patches / 2)] * COUNT
+    assert touched.gather(1, first).all()
+    assert learner.picture((*views, first, second)).keys() == {"view 1", "view 2"}
+    every = torch.arange(patches).expand(COUNT, -1).flip(1)
+    whole = learner.loss(tuple(views))
+    assert not torch.allclose(whole, loss)
+    torch.testing.assert_close(learner.loss((*views, every, every)), whole)
+
+
+@pytest.mark.parametrize(
+    ("network", "drop", "told"),
+    [("cnn", 0.5, "on a network that needs whole images"), ("vit", 0.95, "wanted 0 to 0")],
+)
+def test_a_drop_that_cannot_be_is_refused(network, drop, told):
+    with pytest.raises(OptionError, match=told):
+        build("simclr", network, 2, 1, drop=drop)
 
 
 def test_masks_fit_the_modality():

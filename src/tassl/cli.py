@@ -85,6 +85,14 @@ PRETRAINING: Offered = {
     "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
     "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
 }
+COURSE: Offered = {
+    "course": (
+        "cosine",
+        Annotated[
+            str, typer.Option(help="constant: the same command with more --epochs goes on later.")
+        ],
+    ),
+}
 SHARING: Offered = {
     "devices": (
         1,
@@ -236,7 +244,7 @@ def audit(
 
 
 @app.command()
-@takes(PREPARING, PRETRAINING, SHARING)
+@takes(PREPARING, PRETRAINING, COURSE, SHARING)
 def pretrain(
     data: Data,
     method: Method,

@@ -17,6 +17,7 @@ from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 from tassl.modality.base import LOCALITIES
 from tassl.networks import NETWORKS
+from tassl.pretraining.schedule import COURSES
 from tassl.registry import look_up
 
 
@@ -34,6 +35,8 @@ class Study:
         size: Most pixels along a side; 128 in 2D and 64 in 3D unless given.
         epochs: Passes of each pretraining; by the number of images unless given.
         batch: Images per pretraining step; by the number of images unless given.
+        course: Of the learning rate: "cosine", or "constant" with a cool-down, so that `pretrain`
+            can go on later for more epochs.
         memory: Most memory of each pretraining, as in "8GB"; the batch passes in parts, or less
             that it needs less, where it must.
         time: Most time of each pretraining, as in "2h"; fewer epochs where they must be.
@@ -67,6 +70,7 @@ class Study:
     size: int | None = None
     epochs: int | None = None
     batch: int | None = None
+    course: str = COURSES[0]
     memory: str | None = None
     time: str | None = None
     steps: int | None = None
@@ -106,6 +110,7 @@ class Study:
                     f"({rule.source}). Choose another, or permit it by name with --allow {method}."
                 )
         look_up(NETWORKS, self.chosen_network, "network")
+        look_up(dict.fromkeys(COURSES), self.course, "course of the learning rate")
         if self.ordinal and HEADS[self.task].target != "label":
             raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
         numbers = {

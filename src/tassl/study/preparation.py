@@ -20,12 +20,13 @@ from tassl.data.manifest import SPLITS
 from tassl.data.store import Store, build_store, open_store, sign_store
 from tassl.data.tensors import Tensors, measure_normalisation
 from tassl.errors import InputError
-from tassl.evaluation.splits import draw_splits, number_quantiles
+from tassl.evaluation.splits import draw_splits, hold_out_site, number_quantiles
 from tassl.heads import HEADS
 from tassl.modality import MODALITIES
 from tassl.modality.base import ModalityProfile
 from tassl.networks import NETWORKS
 from tassl.study.configuration import Study
+from tassl.study.controls import make_changes
 from tassl.study.folder import SPLIT, holds_only_data
 from tassl.study.narrator import Narrator
 
@@ -76,6 +77,8 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
     _check_dims(study, store)
     card, protocol = HEADS[study.task], study.protocol
     strata = store.table
+    if study.external:
+        strata = hold_out_site(strata, study.external)
     if card.target == "value":
         strata = strata.assign(label=number_quantiles(strata))
     audit = run_audit(
@@ -138,7 +141,8 @@ def _assemble(study: Study, store: Store, audit: Audit) -> Prepared:
         store.grid.spacing,
         normalisation,
     )
-    return Prepared(store, Tensors(store, normalisation), split, profile, recipe, audit)
+    tensors = Tensors(store, normalisation, make_changes(study, store, split))
+    return Prepared(store, tensors, split, profile, recipe, audit)
 
 
 def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrator) -> Store:

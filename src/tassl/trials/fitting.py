@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
+from sklearn.pipeline import Pipeline
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -106,9 +107,10 @@ def _predictions(bench: Bench, head: Head, rows: np.ndarray) -> Iterator[Tensor]
     return predict_rows(head, bench.tensors, rows, PREDICT_BATCH[bench.tensors.store.dims])
 
 
-def make_features(bench: Bench, arm: Arm) -> np.ndarray:
-    """Features of every row for a linear model, from pixels or from a frozen encoder."""
-    rows = np.arange(len(bench.tensors.store.table))
+def make_features(bench: Bench, arm: Arm, rows: np.ndarray | None = None) -> np.ndarray:
+    """Features of rows, or of all, for a linear model: from pixels or from a frozen encoder."""
+    if rows is None:
+        rows = np.arange(len(bench.tensors.store.table))
     if arm.adaptation == "pixels":
         return _pixels(bench.tensors, rows)
     encoder: Encoder = start_head(bench, arm, bench.seed * 1000)[0].encoder
@@ -120,22 +122,29 @@ def _pixels(tensors: Tensors, rows: np.ndarray) -> np.ndarray:
     side = PIXELS_PER_SIDE[tensors.store.dims]
     shape: Any = [min(side, size) for size in tensors.store.grid.shape]
     pool: Any = F.adaptive_avg_pool2d if tensors.store.dims == 2 else F.adaptive_avg_pool3d
+    batch = PREDICT_BATCH[tensors.store.dims]
     parts = [
-        pool(tensors.images(rows[k : k + 256]), shape).flatten(1) for k in range(0, len(rows), 256)
+        pool(tensors.images(rows[k : k + batch]), shape).flatten(1)
+        for k in range(0, len(rows), batch)
     ]
     return torch.cat(parts).numpy()
 
 
-def probe_table(bench: Bench, features: np.ndarray, subset: Subset) -> pd.DataFrame:
-    """Predictions of a linear model on fixed features, for the test rows."""
+def fit_linear(bench: Bench, features: np.ndarray, subset: Subset) -> Pipeline:
+    """A linear model on fixed features, fitted to a subset."""
     subjects = bench.tensors.store.table.subject.to_numpy()[subset.rows]
     labels = bench.target[subset.rows]
     if HEADS[bench.task].target == "value":
-        ridge = fit_ridge(features[subset.rows], labels, subjects)
-        return _value_table(bench, bench.test, ridge.predict(features[bench.test]))
-    model = fit_probe(features[subset.rows], labels, subjects, bench.seed * 1000 + subset.draw)
+        return fit_ridge(features[subset.rows], labels, subjects)
+    return fit_probe(features[subset.rows], labels, subjects, bench.seed * 1000 + subset.draw)
+
+
+def probe_table(bench: Bench, model: Pipeline, features: np.ndarray) -> pd.DataFrame:
+    """Predictions of a linear model for the test rows, from their features."""
+    if HEADS[bench.task].target == "value":
+        return _value_table(bench, bench.test, model.predict(features))
     scores = np.zeros((len(bench.test), bench.classes))
-    scores[:, model.classes_] = model.predict_proba(features[bench.test])
+    scores[:, model.classes_] = model.predict_proba(features)
     return _score_table(bench, bench.test, scores)
 
 

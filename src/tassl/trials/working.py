@@ -21,6 +21,7 @@ from tassl.heads import HEADS
 from tassl.trials.bench import Bench
 from tassl.trials.fitting import (
     fit_arm,
+    fit_linear,
     make_features,
     mask_table,
     predict_masks,
@@ -28,6 +29,7 @@ from tassl.trials.fitting import (
     probe_table,
 )
 from tassl.trials.predictions import keep, prediction_file, slug
+from tassl.trials.varying import keep_variants
 
 
 def run_trials(
@@ -58,9 +60,9 @@ def run_trials(
         for arm in trained
         for rate in bench.protocol.rates
     ]
-    _work(first, on_trial)
+    work_off(first, on_trial)
     tunings = {arm.name: _choose_rate(bench, arm, folder) for arm in trained}
-    _work(
+    work_off(
         [
             delayed(_train_arm)(bench, arm, subset, tunings[arm.name], folder)
             for subset in reversed(subsets)
@@ -76,8 +78,13 @@ def count_work(bench: Bench, arms: Sequence[Arm], subsets: Sequence[Subset]) -> 
     return probed + (len(arms) - probed) * (len(bench.protocol.rates) + len(subsets))
 
 
-def _work(pieces: list[Any], on_trial: Callable[[str], None]) -> None:
-    """Run pieces in worker processes, one per core; on one GPU, one after another."""
+def work_off(pieces: list[Any], on_trial: Callable[[Any], None]) -> None:
+    """Run pieces in worker processes, one per core; on one GPU, one after another.
+
+    Args:
+        pieces: Delayed calls.
+        on_trial: Called with what each returns, in any order.
+    """
     jobs = 1 if torch.cuda.is_available() else min(len(pieces), cpu_count())
     with parallel_config("loky", n_jobs=max(1, jobs), inner_max_num_threads=1):
         names: Any = Parallel(return_as="generator_unordered", max_nbytes=None)(pieces)
@@ -96,7 +103,12 @@ def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) 
     if missing:
         features = make_features(bench, arm)
     for subset in missing:
-        keep(probe_table(bench, features, subset), arm, subset, folder)
+        model = fit_linear(bench, features, subset)
+        keep_variants(
+            bench, arm, subset, folder,
+            lambda b, m=model: probe_table(b, m, make_features(b, arm, b.test)),
+        )  # fmt: skip
+        keep(probe_table(bench, model, features[bench.test]), arm, subset, folder)
     return arm.name
 
 
@@ -107,6 +119,7 @@ def _train_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning, folder: P
     if prediction_file(folder, arm, subset).exists():
         return name
     head = fit_arm(bench, arm, subset, tuning)
+    keep_variants(bench, arm, subset, folder, lambda b: predict_table(b, head, b.test, fully=False))
     if head.dense and subset.budget == "all" and subset.draw == 0:
         masks = predict_masks(bench, head, bench.test)
         ids = bench.tensors.store.table.id.to_numpy()[bench.test].astype(str)

@@ -15,6 +15,7 @@ from tassl.data.manifest import SetAside
 
 KEPT = (
     "id", "subject", "study", "order", "split", "label", "findings", "value", "site",
+    "sex", "age",
 )  # fmt: skip
 
 

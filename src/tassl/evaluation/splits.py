@@ -43,6 +43,11 @@ def number_quantiles(table: pd.DataFrame) -> np.ndarray:
     return table.subject.map(_rank_fifths(means)).fillna(-1).astype(int).to_numpy()
 
 
+def split_halves(values: np.ndarray) -> np.ndarray:
+    """1 above the median, 0 else, -1 where unknown (NaN)."""
+    return np.where(np.isfinite(values), values > np.nanmedian(values), -1).astype(int)
+
+
 def draw_splits(table: pd.DataFrame, val: float, test: float, seed: int) -> np.ndarray:
     """Assign every row to "train", "val" or "test"; given splits are kept.
 

@@ -17,7 +17,6 @@ from tassl.evaluation.statistics import Estimate
 from tassl.evaluation.subgroups import list_groups, score_subgroups
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
-from tassl.study.controls import answer_groups, measure_sizes
 from tassl.study.preparation import Prepared
 from tassl.trials import Bench, read_predictions
 from tassl.trials.leaking import measure_sites
@@ -60,7 +59,7 @@ def _leakage(
     prepared: Prepared, bench: Bench, arms: Sequence[Arm], folder: Path, plain: Plain
 ) -> Found:
     store = prepared.store
-    table = store.table.assign(group=answer_groups(store, bench.task))
+    table = store.table.assign(group=bench.kind.groups(store))
     cells = find_cells(table, prepared.rows("train", "val", "test"))
     if isinstance(cells, str):
         return cells
@@ -74,7 +73,7 @@ def _subgroups(
 ) -> Found:
     store = prepared.store
     rows = pd.Index(store.table.id).get_indexer(next(iter(plain.values()))[0].id)
-    kinds = list_groups(store.table.iloc[rows], measure_sizes(store)[rows])
+    kinds = list_groups(store.table.iloc[rows], store.measure_masks()[rows])
     if not kinds:
         return "Neither site, sex nor age of the test subjects is known, nor do masks tell a size."
     groups, gaps = score_subgroups(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
@@ -19,15 +20,7 @@ from tassl.evaluation.splits import Subset
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.trials.bench import Bench
-from tassl.trials.fitting import (
-    fit_arm,
-    fit_linear,
-    make_features,
-    mask_table,
-    predict_masks,
-    predict_table,
-    probe_table,
-)
+from tassl.trials.fitting import fit_arm, make_features
 from tassl.trials.predictions import keep, prediction_file, slug
 from tassl.trials.varying import keep_variants
 
@@ -93,7 +86,7 @@ def work_off(pieces: list[Any], on_trial: Callable[[Any], None]) -> None:
 
 
 def _is_probe(bench: Bench, arm: Arm) -> bool:
-    return HEADS[bench.task].target != "mask" and arm.adaptation != "finetune"
+    return bench.kind.probed and arm.adaptation != "finetune"
 
 
 def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) -> str:
@@ -101,14 +94,17 @@ def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) 
     torch.set_num_threads(1)
     missing = [s for s in subsets if not prediction_file(folder, arm, s).exists()]
     if missing:
-        features = make_features(bench, arm)
+        features = make_features(bench, arm, np.arange(len(bench.tensors.store.table)))
     for subset in missing:
-        model = fit_linear(bench, features, subset)
-        keep_variants(
-            bench, arm, subset, folder,
-            lambda b, m=model: probe_table(b, m, make_features(b, arm, b.test)),
-        )  # fmt: skip
-        keep(probe_table(bench, model, features[bench.test]), arm, subset, folder)
+        seed = bench.seed * 1000 + subset.draw
+        model = bench.kind.fit_linear(bench, features, subset.rows, seed)
+
+        def probe(varied: Bench, model: Any = model) -> pd.DataFrame:
+            return bench.kind.probe(varied, model, make_features(varied, arm, varied.test)).table
+
+        keep_variants(bench, arm, subset, folder, probe)
+        answers = bench.kind.probe(bench, model, features[bench.test])
+        keep(answers.table, arm, subset, folder)
     return arm.name
 
 
@@ -119,16 +115,16 @@ def _train_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning, folder: P
     if prediction_file(folder, arm, subset).exists():
         return name
     head = fit_arm(bench, arm, subset, tuning)
-    keep_variants(bench, arm, subset, folder, lambda b: predict_table(b, head, b.test, fully=False))
-    if head.dense and subset.budget == "all" and subset.draw == 0:
-        masks = predict_masks(bench, head, bench.test)
-        ids = bench.tensors.store.table.id.to_numpy()[bench.test].astype(str)
+
+    def predict(varied: Bench) -> pd.DataFrame:
+        return bench.kind.predict(varied, head, varied.test, fully=False).table
+
+    keep_variants(bench, arm, subset, folder, predict)
+    answers = bench.kind.predict(bench, head, bench.test)
+    if answers.arrays and subset.budget == "all" and subset.draw == 0:
         file = prediction_file(folder, arm, subset).with_suffix(".npz")
-        write_arrays(file, {"ids": ids, "masks": masks})
-        table = mask_table(bench, masks, bench.test)
-    else:
-        table = predict_table(bench, head, bench.test)
-    keep(table, arm, subset, folder)
+        write_arrays(file, dict(answers.arrays))
+    keep(answers.table, arm, subset, folder)
     return name
 
 
@@ -143,7 +139,7 @@ def _try_rate(bench: Bench, arm: Arm, subsets: Sequence[Subset], rate: float, fo
         draws = [subset for subset in subsets if subset.draw == subsets[0].draw]
         subset, metric = draws[len(draws) // 2], HEADS[bench.task].metrics[0]
         head = fit_arm(bench, arm, subset, replace(bench.tuning, learning_rate=rate))
-        table = predict_table(bench, head, bench.val, fully=False)
+        table = bench.kind.predict(bench, head, bench.val, fully=False).table
         score = score_once(table, metric)
         write_json(file, {"rate": rate, "budget": subset.budget, "score": score})
     return f"{arm.name}, learning rate {rate:g}"

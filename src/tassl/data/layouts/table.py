@@ -168,7 +168,7 @@ def _read_manifest(path: Path, table: pd.DataFrame) -> Manifest:
     """The manifest of tassl itself, as `write_manifest` left it."""
     lists: Sequence[str] = [name for name, blank in BLANK.items() if blank == () or blank is None]
     facts = table.attrs
-    table = table.assign(**{name: BLANK[name] for name in ADDED - set(table)})[list(COLUMNS)]
+    table = table.assign(**{name: BLANK[name] for name in ADDED - set(table)}).loc[:, list(COLUMNS)]
     for name in lists:
         table[name] = pd.Series(
             [None if value is None else tuple(np.asarray(value).tolist()) for value in table[name]],

@@ -11,7 +11,7 @@ robustness index, here with every pair of site and class counting alike).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -63,10 +63,10 @@ class Leakage:
     """What features tell of the site.
 
     Args:
-        accuracy: Balanced accuracy of a linear probe less that of guessing.
-        chance: That of guessing.
-        robustness: Robustness index less one half, None with a single class: above zero nearest
-            neighbours share the class rather than the site.
+        accuracy: Balanced accuracy of a linear probe; its p-value is against guessing.
+        chance: Balanced accuracy of guessing.
+        robustness: Robustness index, None with a single class: above one half nearest neighbours
+            share the class rather than the site; its p-value is against one half.
     """
 
     accuracy: Estimate
@@ -119,8 +119,8 @@ def measure_leakage(
     if cells.groups > 1:
         same, other = count_neighbours(features, cells)
         index = robustness_index(same * cells.weight, other * cells.weight, weights)
-        robustness = estimate(_score([index - 0.5], cells), confidence)
-    return Leakage(estimate(accuracy, confidence), chance, robustness)
+        robustness = _raise(estimate(_score([index - 0.5], cells), confidence), 0.5)
+    return Leakage(_raise(estimate(accuracy, confidence), chance), chance, robustness)
 
 
 def predict_sites(features: np.ndarray, cells: Cells, seed: int) -> np.ndarray:
@@ -178,3 +178,9 @@ def _score(values: list[np.ndarray], cells: Cells) -> Scores:
     """Scores of repeats whose plain value comes before their resamples."""
     both = np.stack(values, axis=1)
     return Scores(both[0], both[1:], len(set(cells.subject)))
+
+
+def _raise(gap: Estimate, level: float) -> Estimate:
+    """The estimate of a gap to a level as one of what is compared with it, in [0, 1]."""
+    low, high = max(0.0, gap.low + level), min(1.0, gap.high + level)
+    return replace(gap, value=gap.value + level, low=low, high=high)

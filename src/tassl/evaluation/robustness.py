@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from tassl.evaluation.statistics import (
     Estimate,
     Scores,
+    adjust_holm,
     estimate,
     score_draws,
     subject_weights,
@@ -32,6 +33,7 @@ class Drop:
         changed: Score on the changed images.
         difference: Changed minus plain, on the same subjects.
         against: The same less that of the reference arm, None for itself.
+        p_adjusted: Of the difference, after Holm over all differences of the table.
     """
 
     arm: str
@@ -41,6 +43,7 @@ class Drop:
     changed: float
     difference: Estimate
     against: Estimate | None
+    p_adjusted: float = 1.0
 
 
 Changed = Mapping[str, Mapping[tuple[str, int], pd.DataFrame]]  # by arm, then kind and severity
@@ -53,30 +56,28 @@ def measure_drops(
     confidence: float,
     *,
     reference: str,
+    means: bool = False,
     seed: int = 0,
 ) -> list[Drop]:
     """Compare predictions of changed images with those of the same images as they are.
 
-    The mean over all kinds of a severity comes last, where there are several.
-
     Args:
         plain: Predictions of each arm.
-        changed: The same, of some of the images, for every change.
+        changed: The same of the same images, for every change.
         metric: Key in `METRICS`.
         confidence: Level of the intervals.
         reference: Arm that the falls of the others are compared with.
+        means: Whether the mean over all kinds of each severity comes last.
         seed: Of the resamples.
     """
-    first = next(iter(next(iter(changed.values())).values()))
-    weights = subject_weights(first.subject, RESAMPLES, seed)
-    before = {
-        arm: score_draws([table.set_index("id").loc[first.id].reset_index()], metric, weights)
-        for arm, table in plain.items()
-    }
+    weights = subject_weights(next(iter(plain.values())).subject, RESAMPLES, seed)
+    before = {arm: score_draws([table], metric, weights) for arm, table in plain.items()}
     after = {
-        arm: _add_means({k: score_draws([t], metric, weights) for k, t in tables.items()})
+        arm: {change: score_draws([t], metric, weights) for change, t in tables.items()}
         for arm, tables in changed.items()
     }
+    if means:
+        after = {arm: scores | _average(scores) for arm, scores in after.items()}
     drops = []
     for arm, scores in after.items():
         for (kind, severity), score in scores.items():
@@ -93,18 +94,18 @@ def measure_drops(
                     estimate(fall.minus(other), confidence) if arm != reference else None,
                 )
             )
-    return drops
+    adjusted = adjust_holm([drop.difference.p for drop in drops])
+    return [replace(drop, p_adjusted=float(p)) for drop, p in zip(drops, adjusted, strict=True)]
 
 
-def _add_means(scores: dict[tuple[str, int], Scores]) -> dict[tuple[str, int], Scores]:
-    """The scores with their means over the kinds of each severity."""
+def _average(scores: Mapping[tuple[str, int], Scores]) -> dict[tuple[str, int], Scores]:
+    """The means over the kinds of each severity."""
     means = {}
     for severity in sorted({severity for _, severity in scores}):
         own = [score for (_, other), score in scores.items() if other == severity]
-        if len(own) > 1:
-            means[MEAN, severity] = Scores(
-                np.mean([score.observed for score in own], axis=0),
-                np.mean([score.resampled for score in own], axis=0),
-                own[0].subjects,
-            )
-    return scores | means
+        means[MEAN, severity] = Scores(
+            np.mean([score.observed for score in own], axis=0),
+            np.mean([score.resampled for score in own], axis=0),
+            own[0].subjects,
+        )
+    return means

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ from tassl.evaluation.statistics import Estimate
 from tassl.evaluation.subgroups import list_groups, score_subgroups
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
+from tassl.study.controls import ABSENT, AS_TRAINED
 from tassl.study.preparation import Prepared
 from tassl.trials import Bench, read_predictions
 from tassl.trials.leaking import measure_sites
 from tassl.trials.varying import read_variants
 
 REFERENCE = "scratch"
+
+Plain = Mapping[str, Sequence[pd.DataFrame]]  # predictions of every arm with all labels, by draw
+Found = dict[str, list[dict[str, Any]]] | str  # rows by file, or why there are none
 
 
 def write_checks(
@@ -35,29 +39,26 @@ def write_checks(
         bench: What the trials shared.
         arms: That were tried.
         subsets: That they were tried on.
-        folder: The run folder; gets checks/{leakage,subgroups,gaps,changes}.csv and notes.json.
+        folder: The run folder; gets checks/, a table per question and notes.json.
     """
     whole = [subset for subset in subsets if subset.budget == "all"]
     plain = {arm: tables for (arm, _), tables in read_predictions(folder, arms, whole).items()}
-    place, notes = folder / "checks", {}
-    for name, measure in MEASURES.items():
-        found = measure(prepared, bench, arms, folder, plain)
-        if isinstance(found, str):
-            notes[name] = found
-            continue
-        for file, rows in found.items():
+    answers = {
+        "leakage": check_sites(prepared, bench),
+        "subgroups": check_subgroups(bench, plain),
+        "changes": check_changes(bench, arms, folder, plain),
+    }
+    for found in answers.values():
+        for file, rows in found.items() if isinstance(found, dict) else ():
             table = pd.DataFrame([_flatten(row) for row in rows])
-            write_text(place / f"{file}.csv", table.to_csv(index=False, float_format="%.6f"))
-    write_json(place / "notes.json", notes)
+            text = table.to_csv(index=False, float_format="%.6f")
+            write_text(folder / "checks" / f"{file}.csv", text)
+    notes = {name: found for name, found in answers.items() if isinstance(found, str)}
+    write_json(folder / "checks" / "notes.json", notes)
 
 
-Plain = Mapping[str, Sequence[pd.DataFrame]]  # predictions of every arm with all labels, by draw
-Found = dict[str, list[dict[str, Any]]] | str
-
-
-def _leakage(
-    prepared: Prepared, bench: Bench, arms: Sequence[Arm], folder: Path, plain: Plain
-) -> Found:
+def check_sites(prepared: Prepared, bench: Bench) -> Found:
+    """What fixed features tell of the site."""
     store = prepared.store
     table = store.table.assign(group=bench.kind.groups(store))
     cells = find_cells(table, prepared.rows("train", "val", "test"))
@@ -68,10 +69,9 @@ def _leakage(
     return {"leakage": [{"arm": arm, **vars(leak), **facts} for arm, leak in leaks.items()]}
 
 
-def _subgroups(
-    prepared: Prepared, bench: Bench, arms: Sequence[Arm], folder: Path, plain: Plain
-) -> Found:
-    store = prepared.store
+def check_subgroups(bench: Bench, plain: Plain) -> Found:
+    """The score of every arm on the subgroups of the test subjects."""
+    store = bench.tensors.store
     rows = pd.Index(store.table.id).get_indexer(next(iter(plain.values()))[0].id)
     kinds = list_groups(store.table.iloc[rows], store.measure_masks()[rows])
     if not kinds:
@@ -79,30 +79,33 @@ def _subgroups(
     groups, gaps = score_subgroups(
         plain, kinds, HEADS[bench.task].metrics[0], bench.protocol.confidence, bench.seed
     )
-    return {"subgroups": list(map(vars, groups)), "gaps": list(map(vars, gaps))}
+    found = {"subgroups": list(map(vars, groups))}
+    return found | {"gaps": list(map(vars, gaps))} if gaps else found
 
 
-def _changes(
-    prepared: Prepared, bench: Bench, arms: Sequence[Arm], folder: Path, plain: Plain
-) -> Found:
+def check_changes(bench: Bench, arms: Sequence[Arm], folder: Path, plain: Plain) -> Found:
+    """How scores move where test images are changed."""
     if not bench.variants:
         return "A negative control is not tried on changed images."
+    changed = read_variants(folder, arms, bench.variants)
+    ids = next(iter(changed[arms[0].name].values())).id
+    before = {
+        arm: tables[0].set_index("id").loc[ids].reset_index() for arm, tables in plain.items()
+    }
+    planted = bench.variants[0].kind == AS_TRAINED
+    if planted:
+        for arm, tables in changed.items():
+            tables[ABSENT, 1], before[arm] = before[arm], tables.pop((AS_TRAINED, 1))
     drops = measure_drops(
-        {arm: tables[0] for arm, tables in plain.items()},
-        read_variants(folder, arms, bench.variants),
+        before,
+        changed,
         HEADS[bench.task].metrics[0],
         bench.protocol.confidence,
         reference=REFERENCE,
+        means=not planted,
         seed=bench.seed,
     )
-    return {"changes": list(map(vars, drops))}
-
-
-MEASURES: dict[str, Callable[..., Found]] = {
-    "leakage": _leakage,
-    "subgroups": _subgroups,
-    "changes": _changes,
-}
+    return {"confounder" if planted else "changes": list(map(vars, drops))}
 
 
 def _flatten(row: dict[str, Any]) -> dict[str, Any]:

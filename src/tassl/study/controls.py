@@ -14,7 +14,7 @@ from tassl.transforms.degradation import list_corruptions
 from tassl.trials import target_of
 from tassl.trials.bench import Variant
 
-AS_TRAINED, REVERSED = "mark as in training", "mark reversed"
+AS_TRAINED, REVERSED, ABSENT = "mark as in training", "mark reversed", "no mark"
 
 
 def make_changes(study: Study, store: Store, split: np.ndarray) -> tuple[Change, ...]:

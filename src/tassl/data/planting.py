@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FOLLOWING = 0.9  # of the subjects carry the mark of their own group
+FOLLOWING = 0.9
 DARKEST, BRIGHTEST = -2.0, 2.0  # deviations of the images
 SIDE = 8  # the mark is an eighth of each side, one eighth away from the first corner
 
@@ -41,22 +41,24 @@ class Mark:
         return Mark(DARKEST + BRIGHTEST - self.levels)
 
 
-def draw_mark(groups: np.ndarray, subjects: np.ndarray, seed: int) -> Mark:
+def draw_mark(
+    groups: np.ndarray, subjects: np.ndarray, seed: int, following: float = FOLLOWING
+) -> Mark:
     """A mark for every image, whose brightness rises with the number of its subject's group.
 
-    Nine of ten subjects carry the mark of their own group, the others and those of no group that
-    of any.
+    Subjects that do not follow, and those of no group, carry the mark of any.
 
     Args:
         groups: What is to be predicted, (row,); -1 where unknown.
         subjects: Subject of each row; all its images carry the mark of the highest group.
         seed: Of the subjects that do not follow.
+        following: Share of the subjects that carry the mark of their own group.
     """
     _, places = np.unique(subjects, return_inverse=True)
     shown = np.full(places.max() + 1, -1)
     np.maximum.at(shown, places, groups)
     rng, count = np.random.default_rng((seed, 4)), int(groups.max()) + 1
     other = rng.integers(count, size=len(shown))
-    stray = (rng.random(len(shown)) >= FOLLOWING) | (shown < 0)
+    stray = (rng.random(len(shown)) >= following) | (shown < 0)
     shares = np.where(stray, other, shown) / max(1, count - 1)
     return Mark((DARKEST + (BRIGHTEST - DARKEST) * shares)[places])

@@ -6,7 +6,8 @@ nothing of a site, and what is left above guessing is the site's signature. Site
 cannot be told apart in this way are left out.
 
 Sources: de Jong et al. 2025, arXiv:2501.18055, and Koemen et al. 2025, arXiv:2507.17845 (the
-robustness index, here with every pair of site and class counting alike).
+robustness index, here with every pair of site and class counting alike); Nadeau & Bengio, Machine
+Learning 2003, 10.1023/A:1024068626366 (the variance of cross-validated scores).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tassl.evaluation.statistics import Estimate, Scores, estimate, subject_weig
 
 FEWEST = 10  # subjects of a site and class
 FOLDS, REPEATS = 5, 3
+SPREAD = (1 + FOLDS / (FOLDS - 1)) ** 0.5  # folds share what they are fitted to, so errors agree
 NEIGHBOURS = 10
 RESAMPLES = 500
 MOST_IMAGES = 2000
@@ -114,11 +116,11 @@ def measure_leakage(
     weights = subject_weights(pd.Series(cells.subject), RESAMPLES, seed)
     chance = 1 / len(cells.sites)
     hits = [predict_sites(features, cells, seed + k) == cells.site for k in range(REPEATS)]
-    accuracy = _score([balance(cells, hit, weights) - chance for hit in hits], cells)
+    scores = [balance(cells, hit, weights) - chance for hit in hits]
+    accuracy = _score([np.r_[s[0], s[0] + SPREAD * (s[1:] - s[0])] for s in scores], cells)
     robustness = None
     if cells.groups > 1:
-        same, other = count_neighbours(features, cells)
-        index = robustness_index(same * cells.weight, other * cells.weight, weights)
+        index = robustness_index(*weigh_neighbours(features, cells), weights)
         robustness = _raise(estimate(_score([index - 0.5], cells), confidence), 0.5)
     return Leakage(_raise(estimate(accuracy, confidence), chance), chance, robustness)
 
@@ -146,32 +148,37 @@ def balance(cells: Cells, hits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return divide(counted @ (member * hits[:, None]), counted @ member).mean(1)
 
 
-def count_neighbours(features: np.ndarray, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+def weigh_neighbours(features: np.ndarray, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
     """What is near each image: same class of another site, and same site of another class.
 
-    Of the 10 nearest images of other subjects, by the cosine of standardised features. A pair of
-    site and class counts by the inverse of its size, so that without any order both are equal.
+    Of the 10 nearest images of other subjects, by the cosine of standardised features. On both ends
+    a pair of site and class counts by the inverse of its size, so that without any order in the
+    features both are equal.
 
     Returns:
-        (image,) each.
+        Weight of each neighbour, (image, neighbour) each.
     """
     scaled = (features - features.mean(0)) / (features.std(0) + 1e-6)
     scaled /= np.linalg.norm(scaled, axis=1, keepdims=True) + 1e-12
-    near = scaled @ scaled.T
-    near[cells.subject[:, None] == cells.subject] = -np.inf
-    nearest = np.argsort(-near, axis=1, kind="stable")[:, :NEIGHBOURS]
-    same_group = cells.group[nearest] == cells.group[:, None]
-    same_site = cells.site[nearest] == cells.site[:, None]
-    weight = cells.weight[nearest]
-    same = (weight * (same_group & ~same_site)).sum(1) / (len(cells.sites) - 1)
-    other = (weight * (~same_group & same_site)).sum(1) / (cells.groups - 1)
-    return same, other
+    cosine = scaled @ scaled.T
+    cosine[cells.subject[:, None] == cells.subject] = -np.inf
+    near = np.zeros(cosine.shape)
+    nearest = np.argsort(-cosine, axis=1, kind="stable")[:, :NEIGHBOURS]
+    np.put_along_axis(near, nearest, 1.0, axis=1)
+    near *= np.outer(cells.weight, cells.weight)
+    same_group, same_site = (part[:, None] == part for part in (cells.group, cells.site))
+    same = near * (same_group & ~same_site) / (len(cells.sites) - 1)
+    return same, near * (~same_group & same_site) / (cells.groups - 1)
 
 
 def robustness_index(same: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of the former in both; the plain one, then each resample."""
+    """Share of the former in both; the plain one, then each resample.
+
+    A subject that is drawn twice counts twice as neighbour as well: some are that of many.
+    """
     counted = np.vstack([np.ones(len(same)), weights])
-    return divide(counted @ same, counted @ (same + other))
+    ours, theirs = ((counted @ near * counted).sum(1) for near in (same, other))
+    return divide(ours, ours + theirs)
 
 
 def _score(values: list[np.ndarray], cells: Cells) -> Scores:

@@ -59,6 +59,8 @@ def write_checks(
 
 def check_sites(prepared: Prepared, bench: Bench) -> Found:
     """What fixed features tell of the site."""
+    if prepared.tensors.changes:
+        return "Not asked of a negative control."
     store = prepared.store
     table = store.table.assign(group=bench.kind.groups(store))
     cells = find_cells(table, prepared.rows("train", "val", "test"))
@@ -86,7 +88,7 @@ def check_subgroups(bench: Bench, plain: Plain) -> Found:
 def check_changes(bench: Bench, arms: Sequence[Arm], folder: Path, plain: Plain) -> Found:
     """How scores move where test images are changed."""
     if not bench.variants:
-        return "A negative control is not tried on changed images."
+        return "Not asked of a negative control."
     changed = read_variants(folder, arms, bench.variants)
     ids = next(iter(changed[arms[0].name].values())).id
     before = {

@@ -124,6 +124,9 @@ class Manifest:
         yield "spacing", _range(pd.Series(sizes), "mm")
         sites = table.site[table.site != ""]
         yield "sites", f"{sites.nunique()}, {len(sites)} images" if len(sites) else ""
+        sexes = table.sex[table.sex != ""].value_counts().sort_index()
+        yield "sexes", ", ".join(f"{name} {count}" for name, count in sexes.items())
+        yield "ages", _range(table.age.dropna(), "years")
         split = table.split.value_counts()
         given = ", ".join(f"{name} {split[name]}" for name in SPLITS if name in split)
         yield "splits", given or "none given: tassl draws its own, by subject"

@@ -41,7 +41,9 @@ from tassl.pretraining import (
     write_plan,
 )
 from tassl.report import write_report
+from tassl.study.checks import write_checks
 from tassl.study.configuration import Study
+from tassl.study.controls import list_variants
 from tassl.study.folder import VERDICT, claim_folder
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import (
@@ -120,6 +122,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     with clock.timing("statistics"):
         unit = target_of(study.task).unit(prepared.store)
         results, verdict = judge_predictions(study, folder, arms, subsets, unit)
+    with clock.timing("checks"):
+        write_checks(prepared, bench, arms, subsets, folder)
     write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
     report = write_report(folder)
     return Outcome(folder, results, verdict, report)
@@ -325,6 +329,7 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,
+        variants=list_variants(study, prepared.tensors, prepared.split),
     )
 
 

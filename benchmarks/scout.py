@@ -26,7 +26,6 @@ from benchmarks.studies import DATA
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.evaluation.splits import draw_subsets
 from tassl.evaluation.verdict import Arm
-from tassl.methods.usual import usual_epochs
 from tassl.optimisation import hold_memory
 from tassl.pretraining import pretrain_method
 from tassl.scouting.deciding import NOT
@@ -42,7 +41,7 @@ from tassl.study.scouting import expect_gains, lay_ground, list_candidates
 from tassl.trials.bench import Bench, list_arms
 from tassl.trials.fitting import fit_arm, make_features
 
-SEEDS, CANDIDATES = (0, 1), 4
+SEEDS, CANDIDATES, FEWEST_EPOCHS = (0, 1), 4, 8
 NEVER, ONE_POINT, CONFIDENCE = "no pretraining", 1.0, 0.95
 SILENT = Narrator(quiet=True)
 
@@ -150,11 +149,9 @@ def _charge(choices: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
 
 def _measure(cell: Cell, seed: int, share: float, place: Path) -> None:
     """Every candidate in full, then what each policy chooses."""
-    usual = Study(str(cell.find(place)), cell.modality, cell.task, seed=seed, scout="1h")
-    prepared = prepare(usual, place, SILENT)
+    study = Study(str(cell.find(place)), cell.modality, cell.task, seed=seed, scout="1h")
+    prepared = prepare(study, place, SILENT)
     pool = prepared.rows("train", "val")
-    epochs = usual_epochs(len(pool), prepared.store.dims)
-    study = replace(usual, epochs=max(8, round(share * epochs)))
     ground = lay_ground(study, prepared)
     subset = draw_subsets(
         prepared.store.table, ground.labelled, (cell.labels,), 1, seed,
@@ -164,7 +161,11 @@ def _measure(cell: Cell, seed: int, share: float, place: Path) -> None:
     every_label = replace(study, protocol=replace(study.protocol, budgets=()))
     advice = seek_advice(every_label, prepared)
     methods = list_candidates(advice)[:CANDIDATES]
-    schedules = {m: plan_schedule(study, len(pool), prepared.store.dims, m) for m in methods}
+    usual = {m: plan_schedule(study, len(pool), prepared.store.dims, m) for m in methods}
+    schedules = {
+        m: replace(plan, epochs=max(FEWEST_EPOCHS, round(share * plan.epochs)))
+        for m, plan in usual.items()
+    }
     costs = {m: measure_pilot(ground, m, schedules[m], place / "pilots") for m in methods}
     test = labelled_rows(prepared, cell.task, "test")
     bench = lay_bench(
@@ -206,8 +207,10 @@ def _score_all(bench: Bench, methods: list[str], subset: Any) -> Iterator[tuple[
 
 def _score(bench: Bench, arm: Arm, subset: Any) -> float:
     if bench.kind.probed and arm.adaptation != "finetune":
-        features = make_features(bench, arm)
-        table = bench.kind.probe(bench, features, subset.rows, bench.seed).table
+        rows = np.arange(len(bench.tensors.store.table))
+        features = make_features(bench, arm, rows)
+        model = bench.kind.fit_linear(bench, features, subset.rows, bench.seed)
+        table = bench.kind.probe(bench, model, features[bench.test]).table
     else:
         head = fit_arm(bench, arm, subset, bench.tuning)
         table = bench.kind.predict(bench, head, bench.test, fully=False).table

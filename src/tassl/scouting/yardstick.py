@@ -32,7 +32,7 @@ from tassl.networks.decoder import Decoder
 from tassl.scouting.ground import Ground
 from tassl.scouting.points import embed_points, sample_points, step_of
 from tassl.trials.bench import Bench
-from tassl.trials.targets.base import PREDICT_BATCH, add_columns, name_rows
+from tassl.trials.targets.base import PREDICT_BATCH
 
 FROZEN, NEAREST, TUNED = "frozen", "nearest neighbours", "fine-tuned"
 NEIGHBOURS = 10
@@ -54,13 +54,14 @@ def probe_vectors(ground: Ground, features: np.ndarray) -> Scores:
     """Score one vector per labelled row, (row, width), on every part."""
     whole = np.zeros((len(ground.bench.target), features.shape[1]), dtype=features.dtype)
     whole[ground.rows] = features
-    scores: Scores = {FROZEN: []}
+    scores: Scores = {}
     for k, (bench, fitted) in enumerate(_list_parts(ground)):
-        linear = bench.kind.probe(bench, whole, fitted, bench.seed + k).table
-        scores[FROZEN].append(score(bench, linear, fitted))
+        models = {FROZEN: bench.kind.fit_linear(bench, whole, fitted, bench.seed + k)}
         if bench.kind.stratified:
-            nearest = _ask_neighbours(bench, whole, fitted)
-            scores.setdefault(NEAREST, []).append(score(bench, nearest, fitted))
+            models[NEAREST] = _fit_neighbours(bench, whole, fitted)
+        for way, model in models.items():
+            table = bench.kind.probe(bench, model, whole[bench.test]).table
+            scores.setdefault(way, []).append(score(bench, table, fitted))
     return scores
 
 
@@ -111,15 +112,9 @@ def _list_parts(ground: Ground) -> list[tuple[Bench, np.ndarray]]:
     ]
 
 
-def _ask_neighbours(bench: Bench, features: np.ndarray, fitted: np.ndarray) -> pd.DataFrame:
-    """Predictions by the nearest of the fitted rows."""
-    model = make_pipeline(
-        StandardScaler(), KNeighborsClassifier(min(NEIGHBOURS, len(fitted)), metric="cosine")
-    )
-    model.fit(features[fitted], bench.target[fitted])
-    scores = np.zeros((len(bench.test), bench.classes))
-    scores[:, model.classes_] = model.predict_proba(features[bench.test])
-    return add_columns(name_rows(bench, bench.test, "label"), scores, "score_")
+def _fit_neighbours(bench: Bench, features: np.ndarray, fitted: np.ndarray) -> Pipeline:
+    nearest = KNeighborsClassifier(min(NEIGHBOURS, len(fitted)), metric="cosine")
+    return make_pipeline(StandardScaler(), nearest).fit(features[fitted], bench.target[fitted])
 
 
 def _probe_points(ground: Ground, features: np.ndarray) -> list[float]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from tassl.advisor import Advice, Query
 from tassl.advisor.advice import USUAL, draw_gains
-from tassl.advisor.candidates import SLOW_ON_VOLUMES
 from tassl.advisor.posterior import read_posterior
 from tassl.amounts import parse_time
 from tassl.data.files import write_atomically, write_json
@@ -37,11 +36,7 @@ LOWEST, HIGHEST = 0.05, 0.95  # scores of a baseline at which gains are told in 
 def list_candidates(advice: Advice) -> list[str]:
     """The best method of every paradigm in the order of the advice, then the second of each."""
     leaders = advice.pick(len(advice.ranking))
-    slow = SLOW_ON_VOLUMES if advice.query.space == 3 else ()
-    seconds = []
-    for leader in leaders:
-        others = advice.others.get(leader.paradigm, ())
-        seconds += [name for name in others if name not in slow][:1]
+    seconds = (name for leader in leaders for name in advice.others[leader.paradigm][:1])
     return [*(leader.method for leader in leaders), *seconds]
 
 

@@ -248,7 +248,9 @@ def _climb(
         if rung > LEAST and not ground.parts:
             break  # without labels nothing more would be learnt
         for cost in alive:
-            pilots[cost.method] = pilot = fly(ground, cost, rung, folder, voice)
+            pilot = fly(ground, cost, rung, folder, voice)
+            before = pilots[cost.method].seconds if cost.method in pilots else 0.0
+            pilots[cost.method] = replace(pilot, seconds=before + pilot.seconds)
             if pilot.error:
                 fates[cost.method] = f"failed: {pilot.error}"
             elif pilot.veto:

@@ -13,6 +13,7 @@ MICCAI 2021, arXiv:2106.00817 (overlaps of 0.1 to 0.5 for medical images).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ import pandas as pd
 from tassl.evaluation.columns import columns_of, divide, mean_known
 
 OVERLAPS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-LOOSEST = 0.1
+LOOSEST, USUAL = 0.1, 0.3
 ALARMS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 RECALLS = np.linspace(0, 1, 101)
 MOST_NUMBERS = 2**21  # that are held at a time
@@ -89,6 +90,58 @@ def overlap_boxes(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     shared = (high - low).clip(0).prod(-1)
     sizes = [(boxes[:, dims:] - boxes[:, :dims]).prod(-1) for boxes in (one, other)]
     return shared / np.maximum(sizes[0][:, None] + sizes[1] - shared, 1e-12)
+
+
+@dataclass(frozen=True)
+class Sure:
+    """The boxes of every image that are sure enough.
+
+    Args:
+        threshold: How sure they are at least.
+        truth: Of each image (box, class and corners) in the reference.
+        boxes: The same, predicted.
+        right: How many of these are right at `USUAL`, (image,).
+    """
+
+    threshold: float
+    truth: list[np.ndarray]
+    boxes: list[np.ndarray]
+    right: np.ndarray
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """Boxes in the reference, (image,)."""
+        return np.array([len(boxes) for boxes in self.truth])
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """Predicted boxes that are not right, (image,)."""
+        return np.array([len(boxes) for boxes in self.boxes]) - self.right
+
+    @property
+    def f1(self) -> np.ndarray:
+        """F1 of each image, 1 where nothing is wanted and nothing found, (image,)."""
+        return (2 * self.right + 1e-9) / (self.wanted + self.right + self.wrong + 1e-9)
+
+
+def cut_at_best(table: pd.DataFrame) -> Sure:
+    """Keep the boxes above the threshold at which F1 over all images is best."""
+    wanted = int(columns_of(table, "count_").sum())
+    place = OVERLAPS.index(USUAL)
+    hits = [np.asarray(hit, dtype=bool).reshape(-1, len(OVERLAPS))[:, place] for hit in table.hits]
+    scores = np.concatenate(list(table.scores))
+    order = np.argsort(-scores, kind="stable")
+    f1 = 2 * np.concatenate(hits)[order].cumsum() / (np.arange(1, len(order) + 1) + wanted)
+    threshold = float(scores[order][f1.argmax()]) if len(scores) else 1.0
+    kept = [np.asarray(own) >= threshold for own in table.scores]
+    found = [
+        np.column_stack([classes, np.reshape(corners, (len(classes), -1))])[keep]
+        for classes, corners, keep in zip(table.classes, table.found, kept, strict=True)
+    ]
+    width = max(boxes.shape[1] for boxes in found)
+    truth = [np.reshape(boxes, (-1, width)) for boxes in table.boxes]
+    right = np.array([hit[keep].sum() for hit, keep in zip(hits, kept, strict=True)])
+    return Sure(threshold, truth, found, right)
 
 
 def average_precision(*overlaps: float) -> Callable[[pd.DataFrame, np.ndarray], np.ndarray]:

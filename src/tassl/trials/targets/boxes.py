@@ -98,7 +98,7 @@ class Boxes(Target):
     def tuning(self, dims: int) -> Tuning:
         if dims == 3:
             return Tuning(fewest_steps=150, most_steps=400, passes=10, batch=2)
-        return Tuning(fewest_steps=100, most_steps=300, passes=10, batch=8)
+        return Tuning(fewest_steps=200, most_steps=400, passes=8, batch=4, learning_rate=3e-3)
 
 
 def boxes_of_row(store: Store, row: int) -> np.ndarray:
@@ -106,7 +106,7 @@ def boxes_of_row(store: Store, row: int) -> np.ndarray:
     return np.asarray(store.table.boxes.iloc[row], dtype=np.float32).reshape(-1, 1 + 2 * store.dims)
 
 
-def _tabulate(bench: Bench, rows: np.ndarray, found: list[np.ndarray]) -> Answers:
+def _tabulate(bench: Bench, rows: np.ndarray, found: list[np.ndarray]) -> pd.DataFrame:
     store = bench.tensors.store
     truths = [boxes_of_row(store, row) for row in rows]
     counts = [np.bincount(truth[:, 0].astype(int), minlength=bench.classes) for truth in truths]

@@ -148,7 +148,7 @@ def write_bricks(folder: Path, space: tuple[int, ...], count: int = 40, *, rare:
     return folder / "bricks.parquet"
 
 
-@pytest.mark.parametrize("space", [(32, 28), (16, 14, 12)], ids=["2d", "3d"])
+@pytest.mark.parametrize("space", [(32, 28), (20, 18, 24)], ids=["2d", "3d"])
 def test_objects_are_found(space, tmp_path: Path):
     adapted = tassl.adapt(write_bricks(tmp_path, space), out=tmp_path / "run", steps=60, **CHOICES)
     assert list(adapted.scores) == list(HEADS["detection"].metrics)

@@ -70,13 +70,6 @@ class Detector(Head):
     def forward(self, images: Tensor) -> Tensor:
         """(batch, channel, *space) to scores and offsets (batch, anchor, class + 2 * dims)."""
         levels = self.encoder.features(images)[-len(self.strides) :]
-        if self.encoder.dims == 2:
-            return self._read(levels)
-        # In bf16 torch 2.13 gets the gradient of a convolution over 2 x 2 x 2 cells wrong.
-        with torch.autocast(images.device.type, enabled=False):
-            return self._read([level.float() for level in levels])
-
-    def _read(self, levels: list[Tensor]) -> Tensor:
         maps = self.pyramid(OrderedDict((str(k), level) for k, level in enumerate(levels)))
         read = [torch.cat([self.classify(m), self.locate(m)], 1) for m in maps.values()]
         return torch.cat([level.flatten(2) for level in read], 2).mT.float()

@@ -336,7 +336,7 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
 def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
     """The label subsets of the study, the same for every arm."""
     return draw_subsets(
-        prepared.store.table,
+        target_of(study.task).strata(prepared.store.table),
         labelled_rows(prepared, study.task, "train"),
         study.protocol.budgets,
         study.protocol.draws,

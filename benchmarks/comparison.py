@@ -26,7 +26,7 @@ from benchmarks.probing import (
     probe_images,
     probe_points,
 )
-from tassl.adaptation import embed_rows, fit_head, predict_rows
+from tassl.adaptation import Examples, embed_rows, fit_head, predict_rows
 from tassl.checkpoint import build_encoder
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -37,7 +37,8 @@ from tassl.study import Study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import Prepared, labelled_rows, prepare
 from tassl.transforms.augment import Augment, patch_of
-from tassl.trials.bench import default_tuning
+from tassl.trials.targets import target_of
+from tassl.trials.targets.masks import MaskedExamples
 
 LABELLED = {"classification": 10, "segmentation": 5}  # subjects per class; subjects
 RANDOM_NETWORKS = 3
@@ -115,13 +116,15 @@ class Comparison:
         tensors = self.prepared.tensors
         torch.manual_seed(seed)
         patch = patch_of(self.prepared.store.grid.shape) if self.dense else None
+        augment = Augment(self.views.mild(), patch, tensors.normalisation)
+        if self.dense:
+            examples = MaskedExamples(tensors, fitted, tensors.masks(fitted), augment)
+        else:
+            examples = Examples(tensors, fitted, tensors.labels(fitted), augment)
         head = fit_head(
             HEADS[self.task].load()(*start(), self.classes),
-            tensors,
-            fitted,
-            tensors.masks(fitted) if self.dense else tensors.labels(fitted),
-            tuning=default_tuning(self.task, tensors.store.dims),
-            augment=Augment(self.views.mild(), patch, tensors.normalisation),
+            examples,
+            tuning=target_of(self.task).tuning(tensors.store.dims),
             seed=seed,
         )
         scores = torch.cat(list(predict_rows(head, tensors, scored, 8)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,14 +48,38 @@ class Tuning:
         return min(self.most_steps, max(self.fewest_steps, wanted))
 
 
+@dataclass(frozen=True)
+class Examples:
+    """Labelled rows, served as augmented batches.
+
+    Args:
+        tensors: The images.
+        rows: Labelled rows.
+        target: What each of these rows is labelled with, as the head's loss takes it.
+        augment: Views to train on.
+    """
+
+    tensors: Tensors
+    rows: np.ndarray
+    target: Any
+    augment: Augment
+
+    def images(self, chosen: np.ndarray, place: torch.device) -> Tensor:
+        """Images as they are, (chosen, channel, *space)."""
+        return self.tensors.images(self.rows[chosen]).to(place)
+
+    def batch(self, chosen: np.ndarray, rng: torch.Generator) -> tuple[Tensor, Any]:
+        """Views of these places of `rows`, and what the head is to learn of them."""
+        return self.augment(self.images(chosen, rng.device), rng), self.target[chosen].to(
+            rng.device
+        )
+
+
 def fit_head(
     head: Head,
-    tensors: Tensors,
-    rows: np.ndarray,
-    target: Tensor,
+    examples: Examples,
     *,
     tuning: Tuning,
-    augment: Augment,
     seed: int,
     frozen: bool = False,
     pretrained: tuple[str, ...] = (),
@@ -63,11 +88,8 @@ def fit_head(
 
     Args:
         head: The head to fit, in place.
-        tensors: The images.
-        rows: Labelled rows.
-        target: Class or mask of each of these rows.
+        examples: What it is fitted to.
         tuning: Steps and rates.
-        augment: Views to train on.
         seed: Of the order and the views.
         frozen: Leave the encoder as it is.
         pretrained: Names of the parts that carry pretrained weights ("encoder", "decoder").
@@ -77,23 +99,18 @@ def fit_head(
     """
     hold_memory()
     place = device()
-    head.prime(target)
+    head.prime(examples.target)
     head.to(place).train()
     head.encoder.requires_grad_(not frozen)
     optimizer = torch.optim.AdamW(
         _groups(head, tuning, pretrained), weight_decay=tuning.weight_decay, fused=True
     )
-    steps = tuning.steps(len(rows))
+    steps = tuning.steps(len(examples.rows))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: cosine_share(step, steps, tuning.warmup)
     )
-    for step, chosen in enumerate(_order(len(rows), steps, tuning.batch, seed)):
-        rng = seeded(seed, step, device=place)
-        images, wanted = tensors.images(rows[chosen]).to(place), target[chosen].to(place)
-        if head.dense:
-            images, wanted = augment.paired(images, wanted, rng)
-        else:
-            images = augment(images, rng)
+    for step, chosen in enumerate(_order(len(examples.rows), steps, tuning.batch, seed)):
+        images, wanted = examples.batch(chosen, seeded(seed, step, device=place))
         with autocast():
             loss = head.loss(images, wanted)
         optimizer.zero_grad()

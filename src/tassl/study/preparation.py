@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tassl.checkpoint import Recipe
 from tassl.data.audit import Audit, run_audit
@@ -20,7 +19,7 @@ from tassl.data.manifest import SPLITS
 from tassl.data.store import Store, build_store, open_store, sign_store
 from tassl.data.tensors import Tensors, measure_normalisation
 from tassl.errors import InputError
-from tassl.evaluation.splits import draw_splits, number_quantiles
+from tassl.evaluation.splits import draw_splits
 from tassl.heads import HEADS
 from tassl.modality import MODALITIES
 from tassl.modality.base import ModalityProfile
@@ -28,9 +27,9 @@ from tassl.networks import NETWORKS
 from tassl.study.configuration import Study
 from tassl.study.folder import SPLIT, holds_only_data
 from tassl.study.narrator import Narrator
+from tassl.trials import TARGETS, target_of
 
 PATIENCE = 12 * 3600.0  # seconds
-WORDS = {"label": "class labels", "mask": "masks", "value": "values"}
 QUARTERS = {"least": 0.0, "median": 0.5, "largest": 1.0}
 
 
@@ -75,9 +74,7 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
     store = _read(study, profile, folder, narrator)
     _check_dims(study, store)
     card, protocol = HEADS[study.task], study.protocol
-    strata = store.table
-    if card.target == "value":
-        strata = strata.assign(label=number_quantiles(strata))
+    strata = target_of(study.task).strata(store.table)
     audit = run_audit(
         store,
         draw_splits(strata, protocol.val_share, protocol.test_share, study.seed),
@@ -156,7 +153,7 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
         track=narrator.files,
     )
     steps = f"{profile.name}: {profile.steps}"
-    to_scale = HEADS[study.task].target == "value"
+    to_scale = target_of(study.task).to_scale
     kept = open_store(place) if (place / "store.json").exists() else None
     if kept and kept.signature == sign_store(manifest, steps, study.size, to_scale=to_scale):
         return kept
@@ -204,20 +201,7 @@ def _check_dims(study: Study, store: Store) -> None:
 def labelled_rows(prepared: Prepared, task: str, side: str) -> np.ndarray:
     """Rows of a split that carry what the task needs."""
     rows = prepared.rows(side)
-    return rows[_list_known(prepared.store.table)[HEADS[task].target].to_numpy()[rows]]
-
-
-def measure_unit(prepared: Prepared, task: str) -> str:
-    """Unit of what the task's metrics measure: of the values, or of lengths on the grid."""
-    if HEADS[task].target == "value":
-        return prepared.store.unit
-    return "mm" if prepared.store.grid.spacing else "pixels"
-
-
-def _list_known(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Which rows carry each kind of target."""
-    values = pd.Series(np.isfinite(table.value.to_numpy(dtype=float)), index=table.index)
-    return {"label": table.label >= 0, "mask": table.masked, "value": values}
+    return rows[target_of(task).known(prepared.store.table).to_numpy()[rows]]
 
 
 def check_task(prepared: Prepared, task: str) -> int:
@@ -230,35 +214,20 @@ def check_task(prepared: Prepared, task: str) -> int:
         InputError: No labels of this kind, one class or value only, or a side without labels or a
             class.
     """
-    table, target = prepared.store.table, HEADS[task].target
-    known, wanted = _list_known(table), WORDS[target]
-    if not known[target].any():
-        held = [name for name, rows in known.items() if rows.any()]
+    store, target = prepared.store, target_of(task)
+    if not target.known(store.table).any():
+        held = [name for name, kind in TARGETS.items() if kind.known(store.table).any()]
         fitting = [name for name, card in HEADS.items() if card.target in held]
         raise InputError(
-            f"{task} needs {wanted}; these data hold "
-            f"{' and '.join(WORDS[name] for name in held) or 'none'}. "
-            + (f"Use --task {' or '.join(fitting)}." if fitting else f"Add {wanted}.")
+            f"{task} needs {target.words}; these data hold "
+            f"{' and '.join(TARGETS[name].words for name in held) or 'none'}. "
+            + (f"Use --task {' or '.join(fitting)}." if fitting else f"Add {target.words}.")
         )
-    for side in SPLITS:
-        if not len(labelled_rows(prepared, task, side)):
-            raise InputError(f"No {side} image has {wanted}. Add some, or use --own-splits.")
-    if target == "mask":
-        return max(2, len(prepared.store.mask_values))
-    if target == "value":
-        if table.value[known[target]].nunique() < 2:
-            raise InputError("All values are the same; regression needs them to differ.")
-        return 1
-    classes = list(prepared.store.classes)
-    if len(classes) < 2:
-        raise InputError(f"All labels are of one class ({classes[0]}); classification needs two.")
-    for side in ("train", "test"):
-        present = set(table.label.to_numpy()[labelled_rows(prepared, task, side)])
-        if missing := [name for c, name in enumerate(classes) if c not in present]:
-            raise InputError(
-                f"No {side} image is of class {missing[0]}. Add some, or use --own-splits."
-            )
-    return len(classes)
+    rows = {side: labelled_rows(prepared, task, side) for side in SPLITS}
+    for side, found in rows.items():
+        if not len(found):
+            raise InputError(f"No {side} image has {target.words}. Add some, or use --own-splits.")
+    return target.count(store, rows)
 
 
 def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
@@ -289,7 +258,7 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
         "shape": list(store.grid.shape),
         "spacing": list(store.grid.spacing) if store.grid.spacing else None,
         "classes": list(store.classes),
-        "unit": measure_unit(prepared, study.task),
+        "unit": target_of(study.task).unit(store),
         "mask_values": list(store.mask_values),
         "modality": study.modality,
         "preprocessing": prepared.profile.steps,

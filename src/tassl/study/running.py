@@ -48,17 +48,16 @@ from tassl.study.preparation import (
     audit_facts,
     check_task,
     labelled_rows,
-    measure_unit,
     prepare,
 )
 from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
     Bench,
     count_work,
-    default_tuning,
     list_arms,
     read_predictions,
     run_trials,
+    target_of,
 )
 
 TRIED = 2  # methods, unless the user names them
@@ -118,7 +117,7 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     ):
         run_trials(bench, arms, subsets, folder, tick)
     with clock.timing("statistics"):
-        unit = measure_unit(prepared, study.task)
+        unit = target_of(study.task).unit(prepared.store)
         results, verdict = judge_predictions(study, folder, arms, subsets, unit)
     write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
     report = write_report(folder)
@@ -296,17 +295,13 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
             other dimensions.
     """
     classes = check_task(prepared, study.task)
-    store, tuning = prepared.store, default_tuning(study.task, prepared.store.dims)
+    store, kind = prepared.store, target_of(study.task)
     for place in checkpoints.values():
         load_checkpoint(place, dims=store.dims)
+    tuning = kind.tuning(store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
-    kind = HEADS[study.task].target
-    target = {
-        "label": store.table.label.to_numpy(copy=True),
-        "mask": np.arange(len(store.table)),
-        "value": store.table.value.to_numpy(np.float32, copy=True),
-    }[kind]
+    target = kind.values(store)
     if study.shuffle_labels:
         rows = labelled_rows(prepared, study.task, "train")
         target[rows] = np.random.default_rng((study.seed, 3)).permutation(target[rows])
@@ -318,8 +313,8 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         test=labelled_rows(prepared, study.task, "test"),
         val=labelled_rows(prepared, study.task, "val"),
         augment=Augment(
-            _labelled_views(study, prepared),
-            patch_of(store.grid.shape) if kind == "mask" else None,
+            kind.views(_views(study, prepared).mild()),
+            patch_of(store.grid.shape) if kind.windowed else None,
             prepared.tensors.normalisation,
         ),
         recipe=prepared.recipe,
@@ -338,8 +333,8 @@ def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
         study.protocol.budgets,
         study.protocol.draws,
         study.seed,
-        stratified=HEADS[study.task].target == "label",
-        even=HEADS[study.task].target == "value",
+        stratified=target_of(study.task).stratified,
+        even=target_of(study.task).even,
     )
 
 
@@ -399,14 +394,6 @@ def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
 
 def _views(study: Study, prepared: Prepared) -> Augmentation:
     return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)
-
-
-def _labelled_views(study: Study, prepared: Prepared) -> Augmentation:
-    """Mild views; where a number is learnt, such that nothing changes its size."""
-    views = _views(study, prepared).mild()
-    if HEADS[study.task].target == "value":
-        return replace(views, crop=1.0, elastic=0.0)
-    return views
 
 
 def _subset_facts(prepared: Prepared, subsets: list[Subset]) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from tassl.checkpoint import Recipe
 from tassl.data.tensors import Tensors
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
-from tassl.heads import HEADS
 from tassl.transforms.augment import Augment
+from tassl.trials.targets import Target, target_of
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,7 @@ class Bench:
         tensors: The images.
         task: Key in `HEADS`.
         classes: Number of classes, background included for segmentation; 1 for a number.
-        target: What every image of the store is labelled with, (row,): class, number, or for
-            segmentation the row whose mask is the reference.
+        target: What every image of the store is labelled with, as `Target.values` gives it.
         test: Rows to predict.
         val: Rows to tune on.
         augment: Views for training with labels.
@@ -50,20 +49,16 @@ class Bench:
     protocol: Protocol
     seed: int
 
+    @property
+    def kind(self) -> Target:
+        """What the images are labelled with."""
+        return target_of(self.task)
+
 
 def list_arms(task: str, methods: Sequence[str]) -> list[Arm]:
     """The arms of a study: baselines a reviewer asks for, then each method."""
     arms = [Arm("scratch", "", "finetune"), Arm("random (frozen)", "", "frozen")]
-    if HEADS[task].target != "mask":
+    if target_of(task).probed:
         arms.append(Arm("raw pixels", "", "pixels"))
         arms += [Arm(f"{method} (frozen)", method, "frozen") for method in methods]
     return arms + [Arm(f"{method} (fine-tuned)", method, "finetune") for method in methods]
-
-
-def default_tuning(task: str, dims: int) -> Tuning:
-    """Steps and batch that fit a small machine, the same for every arm."""
-    if HEADS[task].target == "mask":
-        if dims == 3:
-            return Tuning(fewest_steps=150, most_steps=500, passes=3, batch=1)
-        return Tuning(fewest_steps=100, most_steps=300, passes=10, batch=16)
-    return Tuning(fewest_steps=100, most_steps=400, passes=25, batch=32 if dims == 2 else 8)

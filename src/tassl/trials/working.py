@@ -19,14 +19,7 @@ from tassl.evaluation.splits import Subset
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.trials.bench import Bench
-from tassl.trials.fitting import (
-    fit_arm,
-    make_features,
-    mask_table,
-    predict_masks,
-    predict_table,
-    probe_table,
-)
+from tassl.trials.fitting import fit_arm, make_features
 from tassl.trials.predictions import keep, prediction_file, slug
 
 
@@ -86,7 +79,7 @@ def _work(pieces: list[Any], on_trial: Callable[[str], None]) -> None:
 
 
 def _is_probe(bench: Bench, arm: Arm) -> bool:
-    return HEADS[bench.task].target != "mask" and arm.adaptation != "finetune"
+    return bench.kind.probed and arm.adaptation != "finetune"
 
 
 def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) -> str:
@@ -96,7 +89,8 @@ def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) 
     if missing:
         features = make_features(bench, arm)
     for subset in missing:
-        keep(probe_table(bench, features, subset), arm, subset, folder)
+        seed = bench.seed * 1000 + subset.draw
+        keep(bench.kind.probe(bench, features, subset.rows, seed).table, arm, subset, folder)
     return arm.name
 
 
@@ -107,15 +101,11 @@ def _train_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning, folder: P
     if prediction_file(folder, arm, subset).exists():
         return name
     head = fit_arm(bench, arm, subset, tuning)
-    if head.dense and subset.budget == "all" and subset.draw == 0:
-        masks = predict_masks(bench, head, bench.test)
-        ids = bench.tensors.store.table.id.to_numpy()[bench.test].astype(str)
+    answers = bench.kind.predict(bench, head, bench.test)
+    if answers.arrays and subset.budget == "all" and subset.draw == 0:
         file = prediction_file(folder, arm, subset).with_suffix(".npz")
-        write_arrays(file, {"ids": ids, "masks": masks})
-        table = mask_table(bench, masks, bench.test)
-    else:
-        table = predict_table(bench, head, bench.test)
-    keep(table, arm, subset, folder)
+        write_arrays(file, dict(answers.arrays))
+    keep(answers.table, arm, subset, folder)
     return name
 
 
@@ -130,7 +120,7 @@ def _try_rate(bench: Bench, arm: Arm, subsets: Sequence[Subset], rate: float, fo
         draws = [subset for subset in subsets if subset.draw == subsets[0].draw]
         subset, metric = draws[len(draws) // 2], HEADS[bench.task].metrics[0]
         head = fit_arm(bench, arm, subset, replace(bench.tuning, learning_rate=rate))
-        table = predict_table(bench, head, bench.val, fully=False)
+        table = bench.kind.predict(bench, head, bench.val, fully=False).table
         score = score_once(table, metric)
         write_json(file, {"rate": rate, "budget": subset.budget, "score": score})
     return f"{arm.name}, learning rate {rate:g}"

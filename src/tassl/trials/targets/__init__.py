@@ -1,0 +1,17 @@
+"""What images are labelled with: one kind per file, and all that a study does for it."""
+
+from tassl.heads import HEADS
+from tassl.trials.targets.base import Answers, Target
+from tassl.trials.targets.labels import ClassLabels
+from tassl.trials.targets.masks import Masks
+from tassl.trials.targets.values import Values
+
+TARGETS: dict[str, Target] = {"label": ClassLabels(), "mask": Masks(), "value": Values()}
+
+
+def target_of(task: str) -> Target:
+    """What the images of a task are labelled with."""
+    return TARGETS[HEADS[task].target]
+
+
+__all__ = ["TARGETS", "Answers", "Target", "target_of"]

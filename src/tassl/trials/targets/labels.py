@@ -1,0 +1,64 @@
+"""A class per image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from tassl.data.store import Store
+from tassl.errors import InputError
+from tassl.heads.base import Head
+from tassl.heads.probe import fit_probe
+from tassl.trials.targets.base import Answers, Target, add_columns, name_rows, predict_batches
+
+if TYPE_CHECKING:
+    from tassl.trials.bench import Bench
+
+
+class ClassLabels(Target):
+    """Class numbers from 0."""
+
+    words = "class labels"
+    stratified = True
+
+    def known(self, table: pd.DataFrame) -> pd.Series:
+        return table.label >= 0
+
+    def count(self, store: Store, rows: Mapping[str, np.ndarray]) -> int:
+        classes = store.classes
+        if len(classes) < 2:
+            names = " ".join(classes)
+            raise InputError(f"All labels are of one class ({names}); classification needs two.")
+        for side in ("train", "test"):
+            present = set(store.table.label.to_numpy()[rows[side]])
+            if missing := [name for c, name in enumerate(classes) if c not in present]:
+                raise InputError(
+                    f"No {side} image is of class {missing[0]}. Add some, or use --own-splits."
+                )
+        return len(classes)
+
+    def values(self, store: Store) -> np.ndarray:
+        return store.table.label.to_numpy(copy=True)
+
+    def load(self, bench: Bench, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(bench.target[rows])
+
+    def predict(self, bench: Bench, head: Head, rows: np.ndarray, *, fully: bool = True) -> Answers:
+        scores = torch.cat(list(predict_batches(bench, head, rows))).numpy()
+        return _tabulate(bench, rows, scores)
+
+    def probe(self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int) -> Answers:
+        subjects = bench.tensors.store.table.subject.to_numpy()[rows]
+        model = fit_probe(features[rows], bench.target[rows], subjects, seed)
+        scores = np.zeros((len(bench.test), bench.classes))
+        scores[:, model.classes_] = model.predict_proba(features[bench.test])
+        return _tabulate(bench, bench.test, scores)
+
+
+def _tabulate(bench: Bench, rows: np.ndarray, scores: np.ndarray) -> Answers:
+    return Answers(add_columns(name_rows(bench, rows, "label"), scores, "score_"))

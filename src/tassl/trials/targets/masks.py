@@ -1,0 +1,79 @@
+"""A mask per image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from tassl.adaptation import Examples, Tuning
+from tassl.data.store import Store
+from tassl.evaluation.segmentation import dice_of_masks, measure_masks
+from tassl.heads.base import Head
+from tassl.trials.targets.base import Answers, Target, add_columns, name_rows, predict_batches
+
+if TYPE_CHECKING:
+    from tassl.trials.bench import Bench
+
+
+class MaskedExamples(Examples):
+    """Images whose masks move with them."""
+
+    def batch(self, chosen: np.ndarray, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        masks = self.target[chosen].to(rng.device)
+        return self.augment.paired(self.images(chosen, rng.device), masks, rng)
+
+
+class Masks(Target):
+    """Class numbers of pixels, background 0."""
+
+    words = "masks"
+    probed = False
+    windowed = True
+
+    def known(self, table: pd.DataFrame) -> pd.Series:
+        return table.masked
+
+    def count(self, store: Store, rows: Mapping[str, np.ndarray]) -> int:
+        return max(2, len(store.mask_values))
+
+    def values(self, store: Store) -> np.ndarray:
+        """The row whose mask is the reference."""
+        return np.arange(len(store.table))
+
+    def load(self, bench: Bench, rows: np.ndarray) -> Tensor:
+        return bench.tensors.masks(bench.target[rows])
+
+    def examples(self, bench: Bench, rows: np.ndarray) -> Examples:
+        return MaskedExamples(bench.tensors, rows, self.load(bench, rows), bench.augment)
+
+    def predict(self, bench: Bench, head: Head, rows: np.ndarray, *, fully: bool = True) -> Answers:
+        """Scores of the predicted masks per class, Dice alone unless `fully`; and the masks."""
+        batches = predict_batches(bench, head, rows)
+        masks = np.concatenate([batch.argmax(1).to(torch.uint8).numpy() for batch in batches])
+        ids = bench.tensors.store.table.id.to_numpy()[rows].astype(str)
+        table = _tabulate(bench, masks, rows, fully=fully)
+        return Answers(table, {"ids": ids, "masks": masks})
+
+    def tuning(self, dims: int) -> Tuning:
+        if dims == 3:
+            return Tuning(fewest_steps=150, most_steps=500, passes=3, batch=1)
+        return Tuning(fewest_steps=100, most_steps=300, passes=10, batch=16)
+
+
+def _tabulate(bench: Bench, masks: np.ndarray, rows: np.ndarray, *, fully: bool) -> pd.DataFrame:
+    store = bench.tensors.store
+    assert store.masks is not None
+    pairs = [(mask, store.masks[row]) for mask, row in zip(masks, rows, strict=True)]
+    dice = [dice_of_masks(*pair, bench.classes) for pair in pairs]
+    table = add_columns(name_rows(bench, rows), np.array(dice), "dice_", 1)
+    if not fully:
+        return table
+    spacing = store.grid.spacing or (1.0,) * store.dims
+    tolerance = bench.protocol.tolerance
+    rest = [measure_masks(*pair, bench.classes, spacing, tolerance) for pair in pairs]
+    return pd.concat([table, pd.DataFrame(rest).round(6)], axis=1)

@@ -119,6 +119,14 @@ def draw_subsets(
     return sorted(subsets, key=lambda subset: (order.index(subset.budget), subset.draw))
 
 
+def count_labels(table: pd.DataFrame, subsets: Sequence[Subset]) -> dict[str, float]:
+    """Labelled subjects by budget, mean over draws; in the order of the subsets."""
+    counts: dict[str, list[int]] = {}
+    for subset in subsets:
+        counts.setdefault(subset.budget, []).append(table.subject.iloc[subset.rows].nunique())
+    return {budget: float(np.mean(found)) for budget, found in counts.items()}
+
+
 def _rank_fifths(means: pd.Series) -> pd.Series:
     return (means.rank(method="first").astype(int) - 1) * FIFTHS // len(means)
 

@@ -28,7 +28,7 @@ from scipy import stats
 from tassl.evaluation.metrics import METRICS
 
 POWER = 0.8
-SHARED = 0.25  # correlation of the variances of two differences from one baseline, if arms vary alike
+SHARED = 0.25  # correlation of the variances of two differences from one baseline
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def _mean_by_subject(
     tables: Sequence[pd.DataFrame], each: Callable[[pd.DataFrame], np.ndarray]
 ) -> np.ndarray:
     """Means over images and draws, in the order of the subjects' names."""
-    values = pd.Series(np.mean([each(table) for table in tables], axis=0))
-    return values.groupby(tables[0].subject.to_numpy()).mean().to_numpy()
+    values = tables[0][["subject"]].assign(mean=np.mean([each(t) for t in tables], axis=0))
+    return values.groupby("subject")["mean"].mean().to_numpy()
 
 
 def estimate(

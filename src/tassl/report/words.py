@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from tassl.evaluation.finding import FEWEST_SUBJECTS, HELPS, HURTS, NO_EVIDENCE
 from tassl.evaluation.metrics import METRICS, show_score
-from tassl.evaluation.verdict import FEWEST_SUBJECTS, HELPS, HURTS, NO_EVIDENCE
 from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.report.loading import Run

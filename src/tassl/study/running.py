@@ -8,9 +8,9 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from tassl.advisor import Advice, advise
 from tassl.checkpoint import Checkpoint, load_checkpoint
 from tassl.data.files import write_json, write_text
 from tassl.errors import OptionError
-from tassl.evaluation.splits import Subset, draw_subsets
+from tassl.evaluation.efficiency import Saving, measure_savings, trace_areas
+from tassl.evaluation.splits import Subset, count_labels, draw_subsets
 from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.health import Epoch
@@ -61,7 +62,7 @@ from tassl.trials import (
 )
 
 TRIED = 2  # methods, unless the user names them
-RESULTS, FLOATS = "results.csv", "%.6f"
+RESULTS, AREAS, SAVINGS, FLOATS = "results.csv", "areas.csv", "savings.csv", "%.6f"
 PACKAGES = ("tassl", "torch", "monai", "pytorch-lightning", "numpy", "scikit-learn", "scipy")
 
 
@@ -118,7 +119,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
         run_trials(bench, arms, subsets, folder, tick)
     with clock.timing("statistics"):
         unit = target_of(study.task).unit(prepared.store)
-        results, verdict = judge_predictions(study, folder, arms, subsets, unit)
+        labels = count_labels(prepared.store.table, subsets)
+        results, verdict = judge_predictions(study, folder, arms, subsets, unit, labels)
     write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
     report = write_report(folder)
     return Outcome(folder, results, verdict, report)
@@ -339,17 +341,33 @@ def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
 
 
 def judge_predictions(
-    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset], unit: str
+    study: Study,
+    folder: Path,
+    arms: list[Arm],
+    subsets: list[Subset],
+    unit: str,
+    labels: Mapping[str, float],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Score the predictions in a run folder; write results.csv; return it with the verdict."""
+    """Score the predictions in a run folder; write its tables; return results with the verdict."""
     card, predictions = HEADS[study.task], read_predictions(folder, arms, subsets)
     metrics = (*card.metrics, "kappa") if study.ordinal else card.metrics
-    scores = score_all(predictions, metrics, study.protocol, study.seed)
-    findings = compare(scores, arms, card.metrics[0], study.protocol)
-    results = tabulate(scores, arms, findings, card.metrics[0], study.protocol.confidence)
-    write_text(folder / RESULTS, results.to_csv(index=False, float_format=FLOATS))
+    metric, protocol = metrics[0], study.protocol
+    scores = score_all(predictions, metrics, protocol, study.seed)
+    areas = trace_areas(scores, metric, labels)
+    findings = compare(scores | areas, arms, metric, protocol)
+    savings = measure_savings(scores, findings, metric, labels, protocol, study.seed)
+    results = tabulate(scores, arms, findings, metric, protocol.confidence)
+    tables = {
+        RESULTS: results,
+        AREAS: tabulate(areas, arms, findings, metric, protocol.confidence),
+        SAVINGS: pd.DataFrame(map(asdict, savings), columns=[f.name for f in fields(Saving)]),
+    }
+    for name, table in tables.items():
+        write_text(folder / name, table.to_csv(index=False, float_format=FLOATS))
     subjects = next(iter(scores.values())).subjects
-    return results, conclude(findings, card.metrics[0], card.unit, subjects, unit)
+    return results, conclude(
+        findings, metric, card.unit, subjects, unit, savings=savings, draws=protocol.draws
+    )
 
 
 def describe_machine() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from tassl.evaluation.metrics import METRICS
 
@@ -105,7 +105,7 @@ def _mean_by_subject(
 ) -> np.ndarray:
     """Means over images and draws, in the order of the subjects' names."""
     values = tables[0][["subject"]].assign(mean=np.mean([each(t) for t in tables], axis=0))
-    return values.groupby("subject")["mean"].mean().to_numpy()
+    return np.asarray(values.groupby("subject")["mean"].mean())
 
 
 def estimate(
@@ -131,9 +131,8 @@ def estimate(
     least = 2.0 ** (1 - scores.subjects) if value else 1.0
     if error == 0:
         return Estimate(value, value, value, least, 0.0)
-    reach = float(stats.t.ppf(0.5 + confidence / 2, freedom))
-    power = float(stats.t.ppf(POWER, freedom))
-    p = float(2 * stats.t.sf(abs(value) / error, freedom))
+    reach, power = special.stdtrit(freedom, (0.5 + confidence / 2, POWER))
+    p = 2 * float(special.stdtr(freedom, -abs(value) / error))
     means = resampled.mean(axis=1)
     lean = float(stats.skew(means)) * (float(means.std()) / error) ** 3 if skewed else 0.0
     low, high = (value - error * _untransform(end, lean) for end in (reach, -reach))

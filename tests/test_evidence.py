@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from itertools import product
 from pathlib import Path
@@ -234,6 +235,14 @@ def test_adding_is_idempotent(home: Path):
     assert {file: file.read_bytes() for file in local_folder().iterdir()} == written
     assert count(once) == [n + m for n, m in zip(count(BASE), [1, 1, 0, 1, 1], strict=True)]
     assert load() == BASE, "what is shipped changed"
+
+
+def test_adding_at_once_loses_nothing(home: Path):
+    files = [write(home / f"s{k}.csv", [STUDY | {"study_id": f"ours{k}"}]) for k in range(6)]
+    with ThreadPoolExecutor(6) as workers:
+        list(workers.map(lambda file: add([file]), files))
+    found = {row["study_id"] for row in load(local=True).studies}
+    assert {f"ours{k}" for k in range(6)} <= found
 
 
 def test_adding_never_overwrites(home: Path):

@@ -45,12 +45,13 @@ def measure_effect(differences: np.ndarray, sign: int, confidence: float) -> Eff
         return None
     gaps = np.where(np.abs(gaps) < 1e-12, 0.0, gaps)
     spread = float(np.std(gaps, ddof=1))
+    _, p = stats.wilcoxon(gaps, zero_method="pratt") if gaps.any() else (0, 1.0)
     share = float(np.mean(sign * gaps > 0) + np.mean(gaps == 0) / 2)
     return Effect(
         float(gaps.mean()) / spread if spread > 1e-12 else math.nan,
         share,
         *_wilson(share, len(gaps), confidence),
-        float(stats.wilcoxon(gaps, zero_method="pratt").pvalue) if gaps.any() else 1.0,
+        float(p),
     )
 
 

@@ -71,12 +71,14 @@ class Scores:
 
     def minus(self, other: Scores) -> Scores:
         """Paired differences, draw by draw and resample by resample."""
-        paired = self.by_subject is not None and other.by_subject is not None
+        gaps = None
+        if self.by_subject is not None and other.by_subject is not None:
+            gaps = self.by_subject - other.by_subject
         return Scores(
             self.observed - other.observed,
             self.resampled - other.resampled,
             self.subjects,
-            by_subject=self.by_subject - other.by_subject if paired else None,
+            by_subject=gaps,
         )
 
 

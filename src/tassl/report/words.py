@@ -76,7 +76,12 @@ def markdown(text: object) -> str:
 
 def sort_budgets(budgets: Iterable[str]) -> list[str]:
     """Distinct budgets from few labels to all."""
-    return sorted(set(budgets), key=lambda name: int(name) if name.isdigit() else math.inf)
+
+    def size(name: str) -> float:
+        number = name.removesuffix("%")
+        return float(number) if number.replace(".", "", 1).isdigit() else math.inf
+
+    return sorted(set(budgets), key=size)
 
 
 def metric_title(metric: str, run: Run) -> str:
@@ -103,6 +108,8 @@ def budget_unit(run: Run) -> str:
 
 def budget_phrase(budget: str, unit: str) -> str:
     """A budget in full, as in "5 subjects per class"."""
+    if budget.endswith("%"):
+        return f"{budget} of the labels"
     return "all labels" if budget == "all" else f"{budget} {unit}"
 
 

@@ -111,7 +111,8 @@ class Study:
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "devices": self.devices, "nodes": self.nodes,
-            "draws": self.protocol.draws, "budgets": min(self.protocol.budgets, default=1),
+            "draws": self.protocol.draws,
+            "budgets": min((b for b in self.protocol.budgets if not 0 < b < 1), default=1),
         }  # fmt: skip
         for name, value in numbers.items():
             least = 8 if name == "size" else 1
@@ -153,7 +154,8 @@ class Study:
 
     def facts(self) -> dict[str, Any]:
         """Plain values, for study.yaml."""
-        return _plain(asdict(self)) | {"data": self.plain_data}
+        protocol = asdict(self.protocol) | {"name": self.protocol.title}
+        return _plain(asdict(self) | {"data": self.plain_data, "protocol": protocol})
 
 
 def _plain(value: Any) -> Any:

@@ -193,7 +193,8 @@ def seek_advice(study: Study, prepared: Prepared) -> Advice:
     labels = len(labelled_rows(prepared, study.task, "train"))
     if budgets := sorted(study.protocol.budgets):
         each = check_task(prepared, study.task) if study.task == "classification" else 1
-        labels = min(labels, budgets[len(budgets) // 2] * each)
+        middle = budgets[len(budgets) // 2]
+        labels = min(labels, round(middle * (labels if middle < 1 else each)))
     return advise(
         study.modality,
         study.task,

@@ -106,7 +106,8 @@ def _cover(world: World, studies: int) -> dict[str, float]:
         claims = [found for found in findings if found.verdict != NO_EVIDENCE]
         hits["false"] += bool(claims)
         hits["false_budgets"] += any(found.budget != OVERALL for found in claims)
-        hits["false_wilcoxon"] += any(found.wilcoxon < PROTOCOL.alpha for found in findings)
+        ranks = [found.wilcoxon for found in findings if found.wilcoxon is not None]
+        hits["false_wilcoxon"] += any(rank < PROTOCOL.alpha for rank in ranks)
     rates = {name: count / studies for name, count in hits.items()}
     return rates if world.ranked else rates | {"false_wilcoxon": np.nan}
 
@@ -163,6 +164,8 @@ def _estimate_before(
     variances = [np.var(s.observed, ddof=1) if draws > 1 else 0.0 for s in groups]
     own = np.var(scores.observed, ddof=1) if draws > 1 else 0.0
     by_draw = max(own, np.mean(variances)) / draws
+    if by_subject + by_draw == 0:
+        return value, value
     parts = by_subject**2 / (scores.subjects - 1) + by_draw**2 / max(1, (draws - 1) * len(groups))
     error = (by_subject + by_draw) ** 0.5
     reach = stats.t.ppf(0.5 + confidence / 2, error**4 / parts) * error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -18,14 +19,14 @@ class Effect:
     """Differences of subject means between two arms.
 
     Args:
-        dz: Mean over standard deviation (Cohen 1988); NaN where all subjects differ alike.
+        dz: Mean over standard deviation (Cohen 1988); None where all subjects differ alike.
         superiority: Share of subjects on which the first arm is better, ties counting half.
         low: Lower end of its interval (Wilson, JASA 1927).
         high: Upper end.
         p: Two-sided signed-rank test (Wilcoxon 1945; zeros as in Pratt, JASA 1959).
     """
 
-    dz: float
+    dz: float | None
     superiority: float
     low: float
     high: float
@@ -45,13 +46,13 @@ def measure_effect(differences: np.ndarray, sign: int, confidence: float) -> Eff
         return None
     gaps = np.where(np.abs(gaps) < 1e-12, 0.0, gaps)
     spread = float(np.std(gaps, ddof=1))
-    _, p = stats.wilcoxon(gaps, zero_method="pratt") if gaps.any() else (0, 1.0)
+    test: Any = stats.wilcoxon(gaps, zero_method="pratt") if gaps.any() else None
     share = float(np.mean(sign * gaps > 0) + np.mean(gaps == 0) / 2)
     return Effect(
-        float(gaps.mean()) / spread if spread > 1e-12 else math.nan,
+        float(gaps.mean()) / spread if spread > 1e-12 else None,
         share,
         *_wilson(share, len(gaps), confidence),
-        float(p),
+        float(test.pvalue) if test else 1.0,
     )
 
 

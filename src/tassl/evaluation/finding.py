@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from tassl.evaluation.effects import Effect
@@ -42,7 +41,7 @@ class Finding:
         p_adjusted: After Holm over all findings of the study.
         verdict: "helps", "no evidence" or "hurts".
         effect: By subject, where the metric is one of single images.
-        wilcoxon: Its probability, after Holm over all findings; NaN without an effect.
+        wilcoxon: Its probability, after Holm over all findings; None without an effect.
         disputed: Whether Wilcoxon's test comes to another verdict.
     """
 
@@ -53,5 +52,5 @@ class Finding:
     p_adjusted: float
     verdict: str
     effect: Effect | None = None
-    wilcoxon: float = math.nan
+    wilcoxon: float | None = None
     disputed: bool = False

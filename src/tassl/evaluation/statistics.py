@@ -23,11 +23,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from tassl.evaluation.metrics import METRICS
 
 POWER = 0.8
+ROUNDING = 1e-12
 SHARED = 0.25  # correlation of the variances of two differences from one baseline
 
 
@@ -131,12 +132,12 @@ def estimate(
         return Estimate(value, np.nan, np.nan, 1.0, np.nan)
     error, freedom = _measure_error(scores, resampled, like)
     least = 2.0 ** (1 - scores.subjects) if value else 1.0
-    if error == 0:
+    if error <= ROUNDING * abs(value):
         return Estimate(value, value, value, least, 0.0)
     reach, power = special.stdtrit(freedom, (0.5 + confidence / 2, POWER))
     p = 2 * float(special.stdtr(freedom, -abs(value) / error))
     means = resampled.mean(axis=1)
-    lean = float(stats.skew(means)) * (float(means.std()) / error) ** 3 if skewed else 0.0
+    lean = float(np.mean(((means - means.mean()) / error) ** 3)) if skewed else 0.0
     low, high = (value - error * _untransform(end, lean) for end in (reach, -reach))
     return Estimate(value, low, high, max(p, least), float((reach + power) * error))
 
@@ -152,10 +153,9 @@ def _measure_error(
     if draws < 2:
         return by_subject**0.5, max(1, subjects - 1)
     by_both = unbias * float((resampled - means).var(axis=0, ddof=1).sum()) / (draws - 1)
-    own = float(np.var(scores.observed, ddof=1))
-    by_draw = max(own, float(np.mean([np.var(s.observed, ddof=1) for s in like])) if like else own)
-    spare = draws - 1
-    spare *= len(like) / (1 + (len(like) - 1) * SHARED) if like else 1
+    pool = [float(np.var(other.observed, ddof=1)) for other in like or (scores,)]
+    by_draw = max(float(np.var(scores.observed, ddof=1)), float(np.mean(pool)))
+    spare = (draws - 1) * len(pool) / (1 + (len(pool) - 1) * SHARED)
     variance = by_subject + max(0.0, by_draw - by_both) / draws
     if by_draw <= by_both:
         return variance**0.5, max(1, subjects - 1)

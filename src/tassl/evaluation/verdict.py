@@ -94,7 +94,8 @@ def compare(
     for draft, p, found, rank in zip(drafts, adjust_holm(picked), effects, ranks, strict=True):
         word = _word(card.merit(draft[-1].value), p, alpha)
         other = _word(found.superiority - 0.5, rank, alpha) if found else word
-        findings.append(Finding(*draft, float(p), word, found, float(rank), word != other))
+        rank = float(rank) if found else None
+        findings.append(Finding(*draft, float(p), word, found, rank, word != other))
     return findings
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from tassl.evaluation.finding import FEWEST_SUBJECTS, HELPS, HURTS, NO_EVIDENCE
+from tassl.evaluation.finding import FEWEST_SUBJECTS, HELPS, HURTS, NO_EVIDENCE, OVERALL
 from tassl.evaluation.metrics import METRICS, show_score
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -108,6 +108,8 @@ def budget_unit(run: Run) -> str:
 
 def budget_phrase(budget: str, unit: str) -> str:
     """A budget in full, as in "5 subjects per class"."""
+    if budget == OVERALL:
+        return "over all budgets"
     if budget.endswith("%"):
         return f"{budget} of the labels"
     return "all labels" if budget == "all" else f"{budget} {unit}"
@@ -123,9 +125,15 @@ def class_title(name: str) -> str:
     return f"class {name}" if name.isdigit() else name
 
 
+def list_findings(run: Run) -> list[dict[str, Any]]:
+    """What decides each budget, then what decides over all of them."""
+    whole = run.verdict.get("overall")
+    return [*run.verdict.get("budgets", []), *([whole] if whole else [])]
+
+
 def overall_verdict(run: Run) -> str:
     """One word for the whole study, "" where there is no verdict yet."""
-    found = {budget.get("verdict") for budget in run.verdict.get("budgets", [])}
+    found = {finding.get("verdict") for finding in list_findings(run)}
     if {HELPS, HURTS} <= found:
         return MIXED
     return next((word for word in (HELPS, HURTS, NO_EVIDENCE) if word in found), "")
@@ -175,7 +183,7 @@ def list_cautions(run: Run) -> list[str]:
     if run.results is not None and (run.results.draws == 1).all():
         cautions.append(
             "Every budget was drawn once, so the intervals leave out how much the choice of "
-            "labelled subjects matters."
+            "labelled subjects matters, and nothing is claimed. Draw at least twice."
         )
     return cautions + [f"{problem}." for problem in run.damaged]
 

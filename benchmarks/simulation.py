@@ -168,7 +168,7 @@ def list_worlds() -> Sequence[World]:
     grid = [
         World(f"{subjects} subjects, {draws} draw{'s' * (draws > 1)}", "dice", subjects, draws)
         for subjects in (20, 50, 200)
-        for draws in (1, 2, 4, 10)
+        for draws in (1, 2, 3, 4, 10)
     ]
     ranked = [
         World("50 subjects, 4 draws, ranked", ranked=True),

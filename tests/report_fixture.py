@@ -20,7 +20,7 @@ from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 
 METHODS = ("simclr", "mae")
-PROTOCOL = Protocol(budgets=(5, 25), draws=2, resamples=200)
+PROTOCOL = Protocol(budgets=(5, 25), draws=3, resamples=200)
 EPOCHS = 12
 
 

@@ -136,11 +136,12 @@ class TestSavings:
         assert "do not pretrain" in verdict["sentence"]
         assert "reaches with" not in verdict["sentence"]
 
-    def test_one_draw_claims_nothing(self):
-        verdict = judge(plant(0.3, draws=1), draws=1)
+    @pytest.mark.parametrize(("draws", "times"), [(1, "once"), (2, "twice")])
+    def test_few_draws_claim_nothing(self, draws: int, times: str):
+        verdict = judge(plant(0.3, draws=draws), draws=draws)
         found = [*verdict["budgets"], verdict["overall"]]
         assert {finding["verdict"] for finding in found} == {NO_EVIDENCE}
-        assert verdict["sentence"].endswith("drawn once: too little to support a claim.")
+        assert f"Every budget was drawn {times}: a claim needs 3 draws" in verdict["sentence"]
 
     def test_a_single_budget_has_no_verdict_over_all(self):
         scores = {key: s for key, s in plant(0.1).items() if key[1] == "all"}

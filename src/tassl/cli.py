@@ -118,6 +118,7 @@ JUDGING: Offered = {
     **STEPS,
     **BUDGETS,
     **DRAWS,
+    "subsets": (None, _offer(str, "Label subsets of another run: its subsets.json.")),
     "ordinal": (False, _flag("--ordinal", "Classes are grades: score kappa too.")),
     "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
 }

@@ -36,8 +36,12 @@ class Protocol:
     alpha: float = 0.05
 
     @property
+    def changes(self) -> list[str]:
+        """What is another than the name stands for."""
+        usual = asdict(Protocol())
+        return [name for name, value in asdict(self).items() if value != usual[name]]
+
+    @property
     def title(self) -> str:
         """The name, and what was changed of what it stands for."""
-        usual = asdict(Protocol())
-        changed = [name for name, value in asdict(self).items() if value != usual[name]]
-        return f"{self.name}, but for {', '.join(changed)}" if changed else self.name
+        return f"{self.name}, but for {', '.join(self.changes)}" if self.changes else self.name

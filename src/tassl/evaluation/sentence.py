@@ -73,7 +73,11 @@ def tell(told: Told, subjects: int, draws: int) -> str:
             f"are, comes to another verdict {_where(disputed, told.unit)}."
         )
     if draws < FEWEST_DRAWS:
-        parts.append("Every budget was drawn once: too little to support a claim.")
+        times = {1: "once", 2: "twice"}.get(draws, f"{draws} times")
+        parts.append(
+            f"Every budget was drawn {times}: a claim needs {FEWEST_DRAWS} draws, to tell how they "
+            "vary."
+        )
     if subjects < FEWEST_SUBJECTS:
         parts.append(f"Only {_count(subjects, 'test subjects')}: too few to support a claim.")
     return " ".join(parts)

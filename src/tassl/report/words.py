@@ -7,7 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from tassl.evaluation.finding import FEWEST_SUBJECTS, HELPS, HURTS, NO_EVIDENCE, OVERALL
+from tassl.evaluation.finding import (
+    FEWEST_DRAWS,
+    FEWEST_SUBJECTS,
+    HELPS,
+    HURTS,
+    NO_EVIDENCE,
+    OVERALL,
+)
 from tassl.evaluation.metrics import METRICS, show_score
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -183,7 +190,8 @@ def list_cautions(run: Run) -> list[str]:
     if run.results is not None and (run.results.draws == 1).all():
         cautions.append(
             "Every budget was drawn once, so the intervals leave out how much the choice of "
-            "labelled subjects matters, and nothing is claimed. Draw at least twice."
+            f"labelled subjects matters, and nothing is claimed. Give --draws {FEWEST_DRAWS} or "
+            "more."
         )
     return cautions + [f"{problem}." for problem in run.damaged]
 

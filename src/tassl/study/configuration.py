@@ -52,6 +52,7 @@ class Study:
         own_splits: Forget the splits that the data set gives.
         drop_near_duplicates: Take the less guarded of two nearly identical images on two sides of
             the split out.
+        subsets: File of label subsets, as a run leaves them in subsets.json; drawn unless given.
         augment: Changes to the modality's augmentation ranges, by operation.
         allow: Banned operations that are permitted by name.
         checkpoints: Pretrained folders by name, used instead of pretraining.
@@ -83,6 +84,7 @@ class Study:
     value: str | None = None
     own_splits: bool = False
     drop_near_duplicates: bool = False
+    subsets: str | None = None
     augment: Mapping[str, float] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +124,12 @@ class Study:
             raise OptionError(
                 "--memory and --time are kept to in one process only. Leave them out, or --devices "
                 "and --nodes."
+            )
+        brought = {"budgets", "draws"} & set(self.protocol.changes)
+        if self.subsets is not None and brought:
+            raise OptionError(
+                "--subsets brings budgets and draws along. Leave out --"
+                f"{' and --'.join(sorted(brought))}."
             )
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")

@@ -51,6 +51,7 @@ from tassl.study.preparation import (
     labelled_rows,
     prepare,
 )
+from tassl.study.subsets import read_subsets, write_subsets
 from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
     Bench,
@@ -111,7 +112,7 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
             )
     bench = make_bench(study, prepared, checkpoints)
     arms, subsets = list_arms(study.task, list(checkpoints)), label_subsets(study, prepared)
-    write_json(folder / "subsets.json", _subset_facts(prepared, subsets))
+    write_subsets(folder / "subsets.json", prepared.store.table, subsets)
     with (
         clock.timing("trials"),
         narrator.stage("Adapting with few labels", count_work(bench, arms, subsets)) as tick,
@@ -330,9 +331,12 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
 
 def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
     """The label subsets of the study, the same for every arm."""
+    usable = labelled_rows(prepared, study.task, "train")
+    if study.subsets:
+        return read_subsets(Path(study.subsets), prepared.store.table, usable)
     return draw_subsets(
         prepared.store.table,
-        labelled_rows(prepared, study.task, "train"),
+        usable,
         study.protocol.budgets,
         study.protocol.draws,
         study.seed,
@@ -366,8 +370,9 @@ def judge_predictions(
     for name, table in tables.items():
         write_text(folder / name, table.to_csv(index=False, float_format=FLOATS))
     subjects = next(iter(scores.values())).subjects
+    draws = len({subset.draw for subset in subsets})
     return results, conclude(
-        findings, metric, card.unit, subjects, unit, savings=savings, draws=protocol.draws
+        findings, metric, card.unit, subjects, unit, savings=savings, draws=draws
     )
 
 
@@ -413,8 +418,3 @@ def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
 
 def _views(study: Study, prepared: Prepared) -> Augmentation:
     return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)
-
-
-def _subset_facts(prepared: Prepared, subsets: list[Subset]) -> list[dict[str, Any]]:
-    ids = prepared.store.table.id.to_numpy()
-    return [{"budget": s.budget, "draw": s.draw, "images": ids[s.rows].tolist()} for s in subsets]

@@ -421,9 +421,10 @@ def test_unfinished_runs_are_refused(run: Path, home: Path, absent: str):
 def test_shuffled_and_damaged_runs_are_refused(run: Path, home: Path):
     copy = copy_run(run, home / "copy")
     study = yaml.safe_load((copy / "study.yaml").read_text())
-    (copy / "study.yaml").write_text(yaml.safe_dump(study | {"shuffle_labels": True}))
-    with pytest.raises(RunFolderError, match="negative control"):
-        add([copy])
+    for control in ("shuffle_labels", "shuffle_pixels", "plant_confounder"):
+        (copy / "study.yaml").write_text(yaml.safe_dump(study | {control: True}))
+        with pytest.raises(RunFolderError, match="negative control"):
+            add([copy])
     (copy / "study.yaml").write_text(yaml.safe_dump(study | {"task": "guessing"}))
     with pytest.raises(RunFolderError, match="damaged"):
         add([copy])

@@ -66,6 +66,7 @@ def _page(run: Run) -> dict[str, Any]:
     return {
         "picture": Markup(sketch_verdict(run, with_sentence=False)),
         "findings": tables.verdict_table(run),
+        "savings": tables.savings_table(run),
         "checks": show_checks(run),
         "outcome": tell_outcome(run),
         "arms": set(run.results.arm) if run.results is not None else set(),

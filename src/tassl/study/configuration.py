@@ -59,6 +59,7 @@ class Study:
         own_splits: Forget the splits that the data set gives.
         drop_near_duplicates: Take the less guarded of two nearly identical images on two sides of
             the split out.
+        subsets: File of label subsets, as a run leaves them in subsets.json; drawn unless given.
         augment: Changes to the modality's augmentation ranges, by operation.
         allow: Banned operations that are permitted by name.
         checkpoints: Pretrained folders by name, used instead of pretraining.
@@ -94,6 +95,7 @@ class Study:
     value: str | None = None
     own_splits: bool = False
     drop_near_duplicates: bool = False
+    subsets: str | None = None
     augment: Mapping[str, float] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
@@ -124,7 +126,8 @@ class Study:
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "devices": self.devices, "nodes": self.nodes,
-            "draws": self.protocol.draws, "budgets": min(self.protocol.budgets, default=1),
+            "draws": self.protocol.draws,
+            "budgets": min((b for b in self.protocol.budgets if not 0 < b < 1), default=1),
         }  # fmt: skip
         for name, value in numbers.items():
             least = 8 if name == "size" else 1
@@ -134,6 +137,12 @@ class Study:
             raise OptionError(
                 "--memory and --time are kept to in one process only. Leave them out, or --devices "
                 "and --nodes."
+            )
+        brought = {"budgets", "draws"} & set(self.protocol.changes)
+        if self.subsets is not None and brought:
+            raise OptionError(
+                "--subsets brings budgets and draws along. Leave out --"
+                f"{' and --'.join(sorted(brought))}."
             )
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
@@ -176,7 +185,8 @@ class Study:
 
     def facts(self) -> dict[str, Any]:
         """Plain values, for study.yaml."""
-        return _plain(asdict(self)) | {"data": self.plain_data}
+        protocol = asdict(self.protocol) | {"name": self.protocol.title}
+        return _plain(asdict(self) | {"data": self.plain_data, "protocol": protocol})
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The commands over many runs: benchmark runs a suite, compare sets two runs side by side.
+"""The commands over finished and many runs: benchmark, compare, export.
 
 Heavy imports stay inside commands.
 """
@@ -41,7 +41,7 @@ def benchmark(
     asked = read_suite(suite, data)
     for name, reason in asked.missing.items():
         typer.echo(f"left out {name}: {reason}")
-    _list_runs(asked, out, jobs, commands=dry_run)
+    _list_runs(asked, out, commands=dry_run)
     if dry_run:
         return
 
@@ -63,23 +63,52 @@ def compare(
     csv: Annotated[Path | None, typer.Option(help="New CSV file.")] = None,
 ) -> None:
     """Compare two finished runs on the test subjects that they share, arm by arm."""
-    from tassl.data.files import write_text
     from tassl.evaluation.pairing import compare_runs, read_tested
 
     pairs = dict(_split_pair(item) for item in pair) if pair else None
     rows = compare_runs(read_tested(first), read_tested(second), pairs)
     if csv:
-        _refuse_existing(csv, "--csv")
-        write_text(csv, rows.to_csv(index=False, float_format="%.6f"))
+        _write_new(csv, rows.to_csv(index=False, float_format="%.6f"), "--csv")
     if as_json:
         typer.echo(rows.to_json(orient="records", indent=1))
         return
     _show_comparison(rows)
-    if csv:
-        typer.echo(f"written  {csv}")
 
 
-def _list_runs(suite: Suite, out: Path, jobs: int, *, commands: bool) -> None:
+def export(
+    run: Run,
+    to: Annotated[str, typer.Option(help="latex, csv or markdown.")],
+    part: Annotated[str, typer.Option(help="results or checklist (CLAIM, TRIPOD+AI).")] = "results",
+    metric: Annotated[
+        str | None, typer.Option(help="Of the results; that of the verdict unless given.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="New file; printed unless given.")] = None,
+) -> None:
+    """Write a table for a paper, or a reporting checklist filled in as far as the run knows."""
+    from tassl.report.paper import export_run
+
+    text = export_run(run, to, part, metric)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    _write_new(out, text, "--out")
+
+
+def _write_new(file: Path, text: str, option: str) -> None:
+    from tassl.data.files import write_text
+
+    if file.exists():
+        raise OptionError(f"{file} exists. Choose another {option}.")
+    try:
+        write_text(file, text)
+    except OSError as error:
+        raise OptionError(
+            f"{file} cannot be written ({error.strerror}). Choose another {option}."
+        ) from None
+    typer.echo(f"written  {file}", err=True)
+
+
+def _list_runs(suite: Suite, out: Path, *, commands: bool) -> None:
     """What is left to run, and how long it takes as far as anything tells."""
     from tassl.amounts import show_time
     from tassl.suite.cells import estimate_cost, list_cells
@@ -93,7 +122,7 @@ def _list_runs(suite: Suite, out: Path, jobs: int, *, commands: bool) -> None:
             typer.echo(f"{cell.name}  {time}, says {cost.source}")
             typer.echo(f"  {shlex.join(['tassl', *cell.words])}")
     known = [cost.seconds for cost in costs if cost.seconds is not None]
-    total = f"about {show_time(sum(known) / max(1, jobs))} in all" if known else "time unknown"
+    total = f"about {show_time(sum(known))} one after another" if known else "time unknown"
     silent = len(waiting) - len(known)
     rest = f", and {silent} runs of which nothing tells" if silent and known else ""
     typer.echo(f"{len(waiting)} of {len(cells)} runs to do, {total}{rest}")
@@ -138,11 +167,6 @@ def _split_pair(item: str) -> tuple[str, str]:
     if not (first and equals and second):
         raise OptionError(f"--pair is {item!r}; wanted FIRST=SECOND, two names of arms.")
     return first, second
-
-
-def _refuse_existing(file: Path, option: str) -> None:
-    if file.exists():
-        raise OptionError(f"{file} exists. Choose another {option}.")
 
 
 def _print(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -105,9 +105,9 @@ def read_tested(folder: Path) -> Tested:
         files = sorted((folder / "predictions").glob("*.parquet"))
         tables = _gather([pd.read_parquet(file) for file in files])
         labelled = {(s["budget"], int(s["draw"])): tuple(s["images"]) for s in subsets}
-        if not tables or verdict["metric"] not in METRICS:
-            raise ValueError("no predictions, or a metric that this version does not know")
         arms = _read_arms(folder / "results.csv")
+        if verdict["metric"] not in METRICS or {arm for arm, _ in tables} != arms.keys():
+            raise ValueError("predictions, results and verdict do not fit each other")
         return Tested(
             folder, study, verdict["metric"], str(audit["digest"]), arms, labelled, tables
         )

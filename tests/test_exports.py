@@ -33,7 +33,9 @@ TRIPOD = [
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return invent_run(tmp_path_factory.mktemp("runs") / "run", Plot("classification", gain=0.0))
+    return invent_run(
+        tmp_path_factory.mktemp("runs") / "run", Plot("classification", gain=0.0, subjects=240)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ SOUND: dict[str, Any] = {
 
 def write_suite(folder: Path, facts: Any) -> Path:
     file = folder / "suite.yaml"
-    file.write_text(facts if isinstance(facts, str) else yaml.safe_dump(facts))
+    file.write_text(facts if isinstance(facts, str) else yaml.safe_dump(facts, sort_keys=False))
     return file
 
 
@@ -271,9 +271,9 @@ def test_intervals_of_few_sets_cover_the_truth():
 def invented(tmp_path_factory: pytest.TempPathFactory) -> tuple[Suite, Path]:
     """Three sets on which pretraining gains most with the fewest labels."""
     out = tmp_path_factory.mktemp("invented")
-    names = {"a": 240, "b": 270, "c": 300}
+    names = {"a": 180, "b": 210, "c": 240}
     for name, subjects in names.items():
-        invent_run(out / f"{name}-0", Plot("classification", gain=3.0, subjects=subjects))
+        invent_run(out / f"{name}-0", Plot("classification", gain=1.5, subjects=subjects))
     sets = {name: Set(name, "ultrasound", "classification", ("simclr", "mae")) for name in names}
     return Suite("invented", "", (0,), sets), out
 
@@ -344,7 +344,7 @@ def test_sets_without_the_same_test_images_are_not_set_against_each_other(
 ):
     found = judge(invented, better=Side(("a",)), worse=Side(("b",)))
     assert found.pooled is None
-    assert "tests 80 images" in found.members[0].reason
+    assert "tests 60 images" in found.members[0].reason
 
 
 # Running

@@ -19,7 +19,7 @@ from tassl.suite.judging import Judgement, judge_claims, tabulate_claims
 from tassl.suite.page import render_pages
 from tassl.suite.running import State, run_cells
 
-DECLARED, FLOATS = "suite.yaml", "%.6f"
+DECLARED, FLOATS = "declared.yaml", "%.6f"
 
 
 @dataclass(frozen=True)

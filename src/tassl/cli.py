@@ -73,6 +73,7 @@ READING: Offered = {
 PREPARING: Offered = READING | {
     "seed": (0, Seed),
     "size": (None, _offer(int, "Most pixels along a side.")),
+    "external": ("", Annotated[str, typer.Option(help="Test this site, and no other.")]),
     "drop_near_duplicates": (
         False,
         _flag("--drop-near-duplicates", "Take copies across the split out."),
@@ -87,6 +88,14 @@ PRETRAINING: Offered = {
     "time": (None, _offer(str, "Most time of each pretraining: 30m, 2h.")),
     "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
     "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
+}
+COURSE: Offered = {
+    "course": (
+        "cosine",
+        Annotated[
+            str, typer.Option(help="constant: the same command with more --epochs goes on later.")
+        ],
+    ),
 }
 SHARING: Offered = {
     "devices": (
@@ -122,6 +131,11 @@ JUDGING: Offered = {
     "draws": (None, _offer(int, "Label subsets per budget.")),
     "ordinal": (False, _flag("--ordinal", "Classes are grades: score kappa too.")),
     "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
+    "shuffle_pixels": (False, _flag("--shuffle-pixels", "Negative control of all shapes.")),
+    "plant_confounder": (
+        False,
+        _flag("--plant-confounder", "Mark the class in all images but the tested: who falls?"),
+    ),
 }
 
 
@@ -239,7 +253,7 @@ def audit(
 
 
 @app.command()
-@takes(PREPARING, PRETRAINING, SHARING)
+@takes(PREPARING, PRETRAINING, COURSE, SHARING)
 def pretrain(
     data: Data,
     method: Method,

@@ -13,6 +13,7 @@ from tassl.report.advised import tell_outcome
 from tassl.report.audited import show_findings
 from tassl.report.card import describe_card
 from tassl.report.cases import choose_gallery
+from tassl.report.checked import show_checks
 from tassl.report.figures import draw_efficiency
 from tassl.report.forest import draw_forest
 from tassl.report.loading import Run
@@ -67,6 +68,7 @@ def _page(run: Run) -> dict[str, Any]:
     return {
         "picture": Markup(sketch_verdict(run, with_sentence=False)),
         "findings": tables.verdict_table(run),
+        "checks": show_checks(run),
         "outcome": tell_outcome(run),
         "arms": set(run.results.arm) if run.results is not None else set(),
         "curves": _curves(run),

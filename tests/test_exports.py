@@ -107,6 +107,13 @@ def test_every_item_is_answered_or_left_to_the_authors(kind: str, request: pytes
     assert loaded.verdict["sentence"] in facts["performance"]
 
 
+def test_a_site_of_its_own_is_said_to_be_external(run: Path):
+    loaded = load_run(run)
+    facts = tell_facts(replace(loaded, study=loaded.study | {"external": "B"}))
+    assert "internal" not in facts
+    assert "subjects of site B" in facts["external"]
+
+
 def test_images_without_subjects_are_not_said_to_be_disjoint_by_subject(run: Path):
     loaded = load_run(run)
     assert tell_facts(loaded)["level"].startswith("Images: the data name no subjects")

@@ -415,3 +415,11 @@ def test_a_dry_run_lists_commands_and_writes_nothing(
     assert "2 of 2 runs to do, about 30m one after another, and 1 runs" in said
     assert said.count("tassl run") == 2
     assert not out.exists()
+
+
+def test_the_suite_of_the_documentation_is_sound(tmp_path: Path):
+    page = (Path(__file__).parents[1] / "docs" / "suites.md").read_text(encoding="utf-8")
+    (tmp_path / "breastmnist.npz").touch()
+    suite = read_suite(str(write_suite(tmp_path, page.split("```")[1].removeprefix("yaml\n"))))
+    assert list(suite.sets) == ["breast", "lesions"]
+    assert suite.sets["lesions"].methods == ("mae", "lesions")

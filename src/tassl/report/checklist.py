@@ -87,14 +87,22 @@ def _tell_data(run: Run) -> dict[str, str]:
         "imbalance": _each_side(sides, ("classes",)) + "; nothing was resampled or weighted."
         if any(side.get("classes") for side in sides.values())
         else "",
-        "internal": f"Tested on {sides['test']['images']} images of {sides['test']['subjects']} "
-        "subjects of the same source, used for nothing else.",
+        "external" if run.study.get("external") else "internal": _tell_test(run),
         "events": _each_side({"test": sides["test"]}, ("subjects", "labelled", "classes")) + ".",
         "sites": f"{len(audit.get('ranges', [])) - 1} sites are known; their grey levels stand in "
         "audit.json."
         if len(audit.get("ranges", [])) > 1
         else "",
     }
+
+
+def _tell_test(run: Run) -> str:
+    side, site = run.audit["splits"]["test"], run.study.get("external")
+    source = f"site {site}, of which none was trained on" if site else "the same source"
+    return (
+        f"Tested on {side['images']} images of {side['subjects']} subjects of {source}, used for "
+        "nothing else."
+    )
 
 
 def _tell_model(run: Run) -> dict[str, str]:
@@ -141,7 +149,8 @@ def _tell_results(run: Run) -> dict[str, str]:
         f"{protocol.get('alpha')}.",
         "limits": " ".join(list_cautions(run)),
         "robustness": "Audit of the data for leaks, copies and shortcuts (audit.json); baselines "
-        "without pretraining.",
+        "without pretraining."
+        + (f" Beside the verdict: {', '.join(run.checks)} (checks/)." if run.checks else ""),
     }
     if run.results is None or not found:
         return told

@@ -111,6 +111,7 @@ def test_yaml_and_toml_say_the_same(tmp_path: Path):
         (change("sets", "one", phantom=None, path="no.npz"), "no.npz does not exist"),
         (change("sets", "one", phantom={"sizes": 9}), "phantom: No option"),
         (change("sets", "one", phantom={"size": 9}), "phantom: size is 9"),
+        (change("sets", "one", phantom={"lesion_diameter": 5}), "cannot be drawn"),
         (change("sets", "one", methods=["simcrl"]), "Did you mean 'simclr'?"),
         (change("sets", "one", methods=[]), "methods is []"),
         (change("sets", "one", methods=["rotation", "jepa"]), "jepa does not work with cnn"),
@@ -180,6 +181,15 @@ def test_a_cell_is_a_command(tmp_path: Path):
         "--allow flip_ud", "--own-splits", "--modality ultrasound", f"--out {tmp_path}/out/one-4",
     ):  # fmt: skip
         assert part in words
+
+
+def test_paths_and_tables_are_relative_to_the_root(tmp_path: Path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "images.npz").touch()
+    facts = change("sets", "one", phantom=None, path="images.npz", csv="table.csv")
+    found = read_suite(str(write_suite(tmp_path, facts)), tmp_path / "root").sets["one"]
+    assert found.path == str(tmp_path / "root" / "images.npz")
+    assert found.choices["csv"] == str(tmp_path / "root" / "table.csv")
 
 
 def test_a_set_is_cut_evenly_and_always_alike(tmp_path: Path):

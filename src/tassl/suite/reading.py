@@ -36,7 +36,7 @@ from tassl.study import Study
 from tassl.suite.declaring import FEWEST, SHIPPED, Claim, Set, Side, Suite
 
 FIXED = ("data", "modality", "task", "methods", "seed", "protocol", "checkpoints")
-SHARED = ("devices", "nodes", "strategy")  # a run takes one process
+PRETRAINED = ("devices", "nodes", "strategy", "course")  # of `tassl pretrain` alone
 KINDS: dict[str, Any] = {
     "int": int,
     "str": str,
@@ -49,7 +49,7 @@ WORDS |= {list: "a list", float: "a number"}
 CHOICES = {
     field.name: KINDS[kind]
     for field in fields(Study)
-    if field.name not in (*FIXED, *SHARED)
+    if field.name not in (*FIXED, *PRETRAINED)
     and (kind := str(field.type).removesuffix(" | None")) in KINDS
 } | {"budgets": list, "draws": int}
 SUITE = {"name": str, "about": str, "seeds": list, "methods": list, "defaults": dict}
@@ -185,14 +185,16 @@ def _read_set(
     for key in ("subjects", "minutes"):
         if told.get(key, 1) <= 0:
             raise OptionError(f"{key} is {told[key]}; wanted more than zero.")
-    path = told.get("path", "")
+    choices = shared | {key: value for key, value in told.items() if key in CHOICES}
+    if "csv" in choices:
+        choices["csv"] = _join(root, choices["csv"])
     found = Set(
         name,
         told["modality"],
         told["task"],
         tuple(methods),
-        shared | {key: value for key, value in told.items() if key in CHOICES},
-        str(root / path) if path and not is_remote(path) else path,
+        choices,
+        _join(root, told["path"]) if "path" in told else "",
         told.get("phantom"),
         told.get("subjects"),
         told.get("minutes"),
@@ -202,6 +204,10 @@ def _read_set(
             make_phantom(found)
     _check_study(found)
     return found
+
+
+def _join(root: Path, place: str) -> str:
+    return place if is_remote(place) else str(root / place)
 
 
 def make_phantom(found: Set) -> PhantomSpec:
@@ -216,7 +222,10 @@ def make_phantom(found: Set) -> PhantomSpec:
         if key not in names:
             raise UnknownName("option of a phantom", key, names)
         facts[key] = tuple(value) if isinstance(value, list) else value
-    return PhantomSpec(**facts)
+    try:
+        return PhantomSpec(**facts)
+    except TypeError as error:
+        raise OptionError(f"{_show(facts)} cannot be drawn: {error}.") from None
 
 
 def _check_study(found: Set) -> None:

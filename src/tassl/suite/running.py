@@ -65,10 +65,14 @@ def run_cells(
             on_cell(cell, states[cell.name])
     with ThreadPoolExecutor(jobs) as pool:
         waiting = {pool.submit(_run_cell, c, out, jobs): c for c in cells if c.name not in states}
-        for done in as_completed(waiting):
-            cell = waiting[done]
-            states[cell.name] = done.result()
-            on_cell(cell, states[cell.name])
+        try:
+            for done in as_completed(waiting):
+                cell = waiting[done]
+                states[cell.name] = done.result()
+                on_cell(cell, states[cell.name])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # a user who interrupts means all of them
+            raise
     return states
 
 

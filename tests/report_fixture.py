@@ -221,6 +221,12 @@ def _write_comparison(
             rates: dict[str, Any] = {"validation": {"0.0003": 0.7, "0.001": 0.75, "0.003": 0.6}}
             (folder / "tuning").mkdir(exist_ok=True)
             _dump(folder / "tuning" / f"{arm.name}.json", facts | rates)
+    subsets = [
+        {"budget": budget, "draw": draw, "images": [f"image-{draw}"]}
+        for budget in (*map(str, PROTOCOL.budgets), "all")
+        for draw in range(PROTOCOL.draws)
+    ]
+    _dump(folder / "subsets.json", subsets)
     scores = score_all(predictions, head.metrics, PROTOCOL, seed=7)
     metric, labels = head.metrics[0], {"5": 10.0, "25": 50.0, "all": 100.0}
     findings = compare(scores | trace_areas(scores, metric, labels), arms, metric, PROTOCOL)

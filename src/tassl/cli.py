@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from tassl.cli_evidence import app as evidence
+from tassl.cli_suite import benchmark, compare, export
 from tassl.errors import OptionError, TasslError
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(evidence, name="evidence")
+for command in (benchmark, compare, export):
+    app.command()(command)
 
 
 def _names(registry: dict[str, Any]) -> str:

@@ -159,6 +159,11 @@ def is_small(run: Run) -> bool:
     return subjects is not None and subjects < FEWEST_SUBJECTS
 
 
+def is_nameless(run: Run) -> bool:
+    """Whether the data name no subjects, so that each image counts as its own."""
+    return any("no subject ids" in str(note) for note in run.audit.get("notes", []))
+
+
 def list_cautions(run: Run) -> list[str]:
     """What weakens the verdict, most serious first."""
     cautions = []
@@ -173,7 +178,7 @@ def list_cautions(run: Run) -> list[str]:
             f"Only {run.verdict['test_subjects']} subjects were tested. Below {FEWEST_SUBJECTS} "
             "no claim can be supported: test on more subjects."
         )
-    if any("no subject ids" in str(note) for note in run.audit.get("notes", [])):
+    if is_nameless(run):
         cautions.append(
             "The data name no subjects, so every image counts as its own subject. If a patient "
             "has several images, they may stand in training and test alike, and every score here "

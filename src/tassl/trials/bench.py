@@ -13,6 +13,7 @@ from tassl.checkpoint import Recipe
 from tassl.data.tensors import Tensors
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
+from tassl.heads import HEADS
 from tassl.transforms.augment import Augment
 from tassl.trials.targets import Target, target_of
 
@@ -58,7 +59,7 @@ class Bench:
 def list_arms(task: str, methods: Sequence[str]) -> list[Arm]:
     """The arms of a study: baselines a reviewer asks for, then each method."""
     arms = [Arm("scratch", "", "finetune"), Arm("random (frozen)", "", "frozen")]
-    if target_of(task).probed:
+    if target_of(task).probed or HEADS[task].probe:
         arms.append(Arm("raw pixels", "", "pixels"))
         arms += [Arm(f"{method} (frozen)", method, "frozen") for method in methods]
     return arms + [Arm(f"{method} (fine-tuned)", method, "finetune") for method in methods]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.heads.base import Head
 from tassl.networks.base import Encoder
+from tassl.networks.pixels import Pixels
 from tassl.trials.bench import Bench
 from tassl.trials.targets.base import PREDICT_BATCH
 
@@ -29,12 +31,16 @@ PIXELS_PER_SIDE = {2: 28, 3: 12}
 def start_head(bench: Bench, arm: Arm, seed: int) -> tuple[Head, tuple[str, ...]]:
     """A head as the arm starts it, and the names of its pretrained parts."""
     torch.manual_seed(seed)
-    kind = HEADS[bench.task].load()
+    card = HEADS[bench.task]
+    linear = arm.adaptation != "finetune" and card.probe
+    kind = (replace(card, at=card.probe) if linear else card).load()
+    if arm.adaptation == "pixels":
+        return kind(Pixels(bench.recipe.dims, bench.recipe.channels), None, bench.classes), ()
     if not arm.method:
         return kind(build_encoder(bench.recipe), None, bench.classes), ()
     checkpoint = load_checkpoint(bench.checkpoints[arm.method], channels=bench.recipe.channels)
     head = kind(checkpoint.encoder, checkpoint.decoder, bench.classes)
-    decoded = checkpoint.decoder is not None and head.dense
+    decoded = checkpoint.decoder is not None and head.dense and not linear
     return head, ("encoder", "decoder") if decoded else ("encoder",)
 
 
@@ -47,7 +53,7 @@ def fit_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning) -> Head:
         bench.kind.examples(bench, subset.rows),
         tuning=tuning,
         seed=seed,
-        frozen=arm.adaptation == "frozen",
+        frozen=arm.adaptation != "finetune",
         pretrained=pretrained,
     )
 

@@ -118,6 +118,7 @@ JUDGING: Offered = {
     **BUDGETS,
     "draws": (None, _offer(int, "Label subsets per budget.")),
     "ordinal": (False, _flag("--ordinal", "Classes are grades: score kappa too.")),
+    "natural": (None, _offer(list[str], "Natural-image baseline: timm name or NAME=FILE; repeat.")),
     "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
 }
 
@@ -389,6 +390,7 @@ PARSED: dict[str, Callable[[Any], Any]] = {
     "budgets": _numbers,
     "augment": _strengths,
     "allow": lambda names: tuple(names or ()),
+    "natural": lambda names: tuple(names or ()),
 }
 
 

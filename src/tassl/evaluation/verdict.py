@@ -33,11 +33,13 @@ class Arm:
         name: As it stands in tables.
         method: Pretext method, "" for a baseline.
         adaptation: "finetune", "frozen" or "pixels".
+        weights: Natural-image weights that a baseline starts from, "" for random ones.
     """
 
     name: str
     method: str
     adaptation: str
+    weights: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 from tassl.modality.base import LOCALITIES
 from tassl.networks import NETWORKS
+from tassl.networks.natural import check_natural
 from tassl.registry import look_up
 
 
@@ -55,6 +56,8 @@ class Study:
         augment: Changes to the modality's augmentation ranges, by operation.
         allow: Banned operations that are permitted by name.
         checkpoints: Pretrained folders by name, used instead of pretraining.
+        natural: Natural-image weights that baselines start from: names of timm models, or
+            NAME=FILE.
         protocol: Budgets, draws, rates and statistics.
     """
 
@@ -86,6 +89,7 @@ class Study:
     augment: Mapping[str, float] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
+    natural: tuple[str, ...] = ()
     protocol: Protocol = field(default_factory=Protocol)
 
     def check(self) -> None:
@@ -126,6 +130,8 @@ class Study:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():
             load_checkpoint(place)
+        for spec in self.natural:
+            check_natural(spec)
 
     def limits(self) -> dict[str, Any]:
         """Bytes and seconds that each pretraining may take, None where there is no limit."""

@@ -28,6 +28,7 @@ from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.modality.base import Augmentation
+from tassl.networks.natural import load_natural
 from tassl.pretraining import (
     Plan,
     Ranks,
@@ -109,7 +110,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
                 study, prepared, method, checkpoints[method], narrator, measured=not narrator.quiet
             )
     bench = make_bench(study, prepared, checkpoints)
-    arms, subsets = list_arms(study.task, list(checkpoints)), label_subsets(study, prepared)
+    arms = list_arms(study.task, list(checkpoints), study.natural)
+    subsets = label_subsets(study, prepared)
     write_json(folder / "subsets.json", _subset_facts(prepared, subsets))
     with (
         clock.timing("trials"),
@@ -298,6 +300,8 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
     store, kind = prepared.store, target_of(study.task)
     for place in checkpoints.values():
         load_checkpoint(place, dims=store.dims)
+    for spec in study.natural:
+        load_natural(spec, store.channels, store.grid.shape)
     tuning = kind.tuning(store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)

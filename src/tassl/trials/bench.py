@@ -56,10 +56,18 @@ class Bench:
         return target_of(self.task)
 
 
-def list_arms(task: str, methods: Sequence[str]) -> list[Arm]:
-    """The arms of a study: baselines a reviewer asks for, then each method."""
+def list_arms(task: str, methods: Sequence[str], natural: Sequence[str] = ()) -> list[Arm]:
+    """The arms of a study: baselines a reviewer asks for, then each method.
+
+    Args:
+        task: Key in `HEADS`.
+        methods: Names of the pretrained folders.
+        natural: Natural-image weights, as `load_natural` takes them.
+    """
     arms = [Arm("scratch", "", "finetune"), Arm("random (frozen)", "", "frozen")]
+    starts = [*((name.partition("=")[0], "", name) for name in natural)]
+    starts += [(method, method, "") for method in methods]
     if target_of(task).probed or HEADS[task].probe:
         arms.append(Arm("raw pixels", "", "pixels"))
-        arms += [Arm(f"{method} (frozen)", method, "frozen") for method in methods]
-    return arms + [Arm(f"{method} (fine-tuned)", method, "finetune") for method in methods]
+        arms += [Arm(f"{name} (frozen)", method, "frozen", w) for name, method, w in starts]
+    return arms + [Arm(f"{name} (fine-tuned)", method, "finetune", w) for name, method, w in starts]

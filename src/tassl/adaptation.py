@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -94,6 +94,7 @@ def fit_head(
     seed: int,
     frozen: bool = False,
     pretrained: tuple[str, ...] = (),
+    extra: Callable[[Head, torch.Generator], Tensor] | None = None,
 ) -> Head:
     """Fit a head on labelled rows.
 
@@ -104,6 +105,7 @@ def fit_head(
         seed: Of the order and the views.
         frozen: Leave the encoder as it is.
         pretrained: Names of the parts that carry pretrained weights ("encoder", "decoder").
+        extra: A loss without labels that is added in every step.
 
     Returns:
         The same head, ready to predict.
@@ -120,9 +122,12 @@ def fit_head(
         optimizer, [partial(_share, group["idle"], steps, tuning.warmup) for group in groups]
     )
     for step, chosen in enumerate(_order(len(examples.rows), steps, tuning.batch, seed)):
-        images, wanted = examples.batch(chosen, seeded(seed, step, device=place))
+        rng = seeded(seed, step, device=place)
+        images, wanted = examples.batch(chosen, rng)
         with autocast():
             loss = head.loss(images, wanted)
+            if extra:
+                loss = loss + extra(head, rng)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)

@@ -119,6 +119,7 @@ JUDGING: Offered = {
     "draws": (None, _offer(int, "Label subsets per budget.")),
     "ordinal": (False, _flag("--ordinal", "Classes are grades: score kappa too.")),
     "natural": (None, _offer(list[str], "Natural-image baseline: timm name or NAME=FILE; repeat.")),
+    "fixmatch": (False, _flag("--fixmatch", "Semi-supervised baseline too.")),
     "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
 }
 

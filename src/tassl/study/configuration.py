@@ -58,6 +58,7 @@ class Study:
         checkpoints: Pretrained folders by name, used instead of pretraining.
         natural: Natural-image weights that baselines start from: names of timm models, or
             NAME=FILE.
+        fixmatch: Add a semi-supervised baseline, which costs about three times the scratch arm.
         protocol: Budgets, draws, rates and statistics.
     """
 
@@ -90,6 +91,7 @@ class Study:
     allow: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     natural: tuple[str, ...] = ()
+    fixmatch: bool = False
     protocol: Protocol = field(default_factory=Protocol)
 
     def check(self) -> None:
@@ -112,6 +114,8 @@ class Study:
         look_up(NETWORKS, self.chosen_network, "network")
         if self.ordinal and HEADS[self.task].target != "label":
             raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
+        if self.fixmatch and HEADS[self.task].target != "label":
+            raise OptionError(f"--fixmatch is for classes; {self.task} has none. Leave it out.")
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "devices": self.devices, "nodes": self.nodes,

@@ -53,7 +53,9 @@ from tassl.study.preparation import (
 )
 from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
+    RATIO,
     Bench,
+    FixMatch,
     count_work,
     list_arms,
     read_predictions,
@@ -110,7 +112,7 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
                 study, prepared, method, checkpoints[method], narrator, measured=not narrator.quiet
             )
     bench = make_bench(study, prepared, checkpoints)
-    arms = list_arms(study.task, list(checkpoints), study.natural)
+    arms = list_arms(study.task, list(checkpoints), study.natural, fixmatch=study.fixmatch)
     subsets = label_subsets(study, prepared)
     write_json(folder / "subsets.json", _subset_facts(prepared, subsets))
     with (
@@ -309,6 +311,19 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
     if study.shuffle_labels:
         rows = labelled_rows(prepared, study.task, "train")
         target[rows] = np.random.default_rng((study.seed, 3)).permutation(target[rows])
+    views, normalisation = _views(study, prepared), prepared.tensors.normalisation
+    augment = Augment(
+        kind.views(views.mild()),
+        patch_of(store.grid.shape) if kind.windowed else None,
+        normalisation,
+    )
+    unlabelled = FixMatch(
+        prepared.tensors,
+        prepared.rows("train", "val"),
+        mild=augment,
+        strong=Augment(views, None, normalisation),
+        batch=RATIO * tuning.batch,
+    )
     return Bench(
         tensors=prepared.tensors,
         task=study.task,
@@ -316,16 +331,13 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         target=target,
         test=labelled_rows(prepared, study.task, "test"),
         val=labelled_rows(prepared, study.task, "val"),
-        augment=Augment(
-            kind.views(_views(study, prepared).mild()),
-            patch_of(store.grid.shape) if kind.windowed else None,
-            prepared.tensors.normalisation,
-        ),
+        augment=augment,
         recipe=prepared.recipe,
         checkpoints={name: place.resolve() for name, place in checkpoints.items()},
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,
+        fixmatch=unlabelled if study.fixmatch else None,
     )
 
 

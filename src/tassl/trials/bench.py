@@ -15,6 +15,7 @@ from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.transforms.augment import Augment
+from tassl.trials.fixmatch import FixMatch
 from tassl.trials.targets import Target, target_of
 
 
@@ -35,6 +36,7 @@ class Bench:
         tuning: Steps and batch of every trained arm.
         protocol: Rates to tune over.
         seed: Of the whole study.
+        fixmatch: Unlabelled images of the semi-supervised baseline, None to do without it.
     """
 
     tensors: Tensors
@@ -49,6 +51,7 @@ class Bench:
     tuning: Tuning
     protocol: Protocol
     seed: int
+    fixmatch: FixMatch | None = None
 
     @property
     def kind(self) -> Target:
@@ -56,15 +59,20 @@ class Bench:
         return target_of(self.task)
 
 
-def list_arms(task: str, methods: Sequence[str], natural: Sequence[str] = ()) -> list[Arm]:
+def list_arms(
+    task: str, methods: Sequence[str], natural: Sequence[str] = (), *, fixmatch: bool = False
+) -> list[Arm]:
     """The arms of a study: baselines a reviewer asks for, then each method.
 
     Args:
         task: Key in `HEADS`.
         methods: Names of the pretrained folders.
         natural: Natural-image weights, as `load_natural` takes them.
+        fixmatch: Add the semi-supervised baseline.
     """
     arms = [Arm("scratch", "", "finetune"), Arm("random (frozen)", "", "frozen")]
+    if fixmatch:
+        arms.append(Arm("fixmatch", "", "finetune", semi=True))
     starts = [*((name.partition("=")[0], "", name) for name in natural)]
     starts += [(method, method, "") for method in methods]
     if target_of(task).probed or HEADS[task].probe:

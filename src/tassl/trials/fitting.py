@@ -64,6 +64,7 @@ def fit_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning) -> Head:
         seed=seed,
         frozen=arm.adaptation != "finetune",
         pretrained=pretrained,
+        extra=bench.fixmatch if arm.semi else None,
     )
 
 

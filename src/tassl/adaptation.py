@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tassl.data.tensors import Tensors
 from tassl.heads.base import Head
+from tassl.heads.sliding import predict_by_windows
 from tassl.networks.base import Encoder
 from tassl.optimisation import autocast, cosine_share, device, hold_memory
 from tassl.transforms.augment import Augment
@@ -137,12 +138,20 @@ def fit_head(
 
 
 @torch.no_grad()
-def predict_rows(head: Head, tensors: Tensors, rows: np.ndarray, batch: int) -> Iterator[Tensor]:
-    """Yield probabilities, one batch of rows after another."""
+def predict_rows(
+    head: Head,
+    tensors: Tensors,
+    rows: np.ndarray,
+    batch: int,
+    window: tuple[int, ...] | None = None,
+) -> Iterator[Tensor]:
+    """Yield probabilities, one batch of rows after another, by windows of this size if given."""
     head.to(device()).eval()
     for start in range(0, len(rows), batch):
+        images = tensors.images(rows[start : start + batch]).to(device())
         with autocast():
-            yield head.predict(tensors.images(rows[start : start + batch]).to(device())).cpu()
+            found = predict_by_windows(head, images, window) if window else head.predict(images)
+        yield found.cpu()
 
 
 @torch.no_grad()

@@ -70,6 +70,7 @@ READING: Offered = {
 PREPARING: Offered = READING | {
     "seed": (0, Seed),
     "size": (None, _offer(int, "Most pixels along a side.")),
+    "external": ("", Annotated[str, typer.Option(help="Test this site, and no other.")]),
     "drop_near_duplicates": (
         False,
         _flag("--drop-near-duplicates", "Take copies across the split out."),
@@ -84,6 +85,14 @@ PRETRAINING: Offered = {
     "time": (None, _offer(str, "Most time of each pretraining: 30m, 2h.")),
     "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
     "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
+}
+COURSE: Offered = {
+    "course": (
+        "cosine",
+        Annotated[
+            str, typer.Option(help="constant: the same command with more --epochs goes on later.")
+        ],
+    ),
 }
 SHARING: Offered = {
     "devices": (
@@ -121,6 +130,11 @@ JUDGING: Offered = {
     "natural": (None, _offer(list[str], "Natural-image baseline: timm name or NAME=FILE; repeat.")),
     "fixmatch": (False, _flag("--fixmatch", "Semi-supervised baseline too.")),
     "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
+    "shuffle_pixels": (False, _flag("--shuffle-pixels", "Negative control of all shapes.")),
+    "plant_confounder": (
+        False,
+        _flag("--plant-confounder", "Mark the class in all images but the tested: who falls?"),
+    ),
 }
 
 
@@ -238,7 +252,7 @@ def audit(
 
 
 @app.command()
-@takes(PREPARING, PRETRAINING, SHARING)
+@takes(PREPARING, PRETRAINING, COURSE, SHARING)
 def pretrain(
     data: Data,
     method: Method,

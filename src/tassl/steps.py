@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,8 @@ def pretrain(
         data: File or folder of images; labels are not needed.
         method: Key in `tassl.methods.METHODS`; its fallback is taken where batches are too small.
         modality: Key in `tassl.modality.MODALITIES`.
-        out: New folder; the checkpoint goes to `out/pretrain/METHOD`.
+        out: New folder; the checkpoint goes to `out/pretrain/METHOD`. A run with `course`
+            "constant" goes on from there where more epochs are asked for.
         task: Task that the features are for: sets network and locality.
         quiet: Say nothing.
         **choices: As for `run`.
@@ -160,7 +161,8 @@ def pretrain(
         prepared, silent = join_prepared(study, folder), Narrator(quiet=True)
         (method,) = choose_safe(study, prepared, [method], silent)
         return pretrain_one(study, prepared, method, folder / "pretrain" / method, silent)
-    prepared, clock = _start(study, folder, narrator)
+    free = ("epochs",) if study.course == "constant" else ()
+    prepared, clock = _start(study, folder, narrator, free=free)
     if ranks.count > 1:
         share_split(folder, prepared)
     (method,) = choose_safe(study, prepared, [method], narrator)
@@ -200,6 +202,7 @@ def plan(
             "A few steps are measured in one process. Leave out --dry-run or --devices and --nodes."
         )
     prepared, _ = _start(study, folder, narrator)
+    (method,) = choose_safe(study, prepared, [method], narrator)
     return plan_one(study, prepared, method, narrator)
 
 
@@ -273,11 +276,16 @@ def make_study(
 
 
 def _start(
-    study: Study, folder: Path, narrator: Narrator, *, notes: bool = False
+    study: Study,
+    folder: Path,
+    narrator: Narrator,
+    *,
+    notes: bool = False,
+    free: Collection[str] = (),
 ) -> tuple[Prepared, Clock]:
     """Check the study, claim its folder and prepare its data."""
     study.check()
-    claim_folder(folder, study.facts())
+    claim_folder(folder, study.facts(), free)
     (folder / SPLIT).unlink(missing_ok=True)
     clock = Clock(folder)
     return prepare_data(study, folder, narrator, clock, notes=notes), clock

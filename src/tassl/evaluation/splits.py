@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tassl.errors import InputError
+from tassl.errors import InputError, OptionError, UnknownName
 
 FIFTHS = 5
 
@@ -43,6 +43,11 @@ def number_quantiles(table: pd.DataFrame) -> np.ndarray:
     return table.subject.map(_rank_fifths(means)).fillna(-1).astype(int).to_numpy()
 
 
+def split_halves(values: np.ndarray) -> np.ndarray:
+    """1 above the median, 0 else, -1 where unknown (NaN)."""
+    return np.where(np.isfinite(values), values > np.nanmedian(values), -1).astype(int)
+
+
 def draw_splits(table: pd.DataFrame, val: float, test: float, seed: int) -> np.ndarray:
     """Assign every row to "train", "val" or "test"; given splits are kept.
 
@@ -71,6 +76,32 @@ def draw_splits(table: pd.DataFrame, val: float, test: float, seed: int) -> np.n
                 f"{table.subject.nunique()} subjects leave none for {side}: give at least ten."
             )
     return split
+
+
+def hold_out_site(table: pd.DataFrame, site: str) -> pd.DataFrame:
+    """Give one site to the test, and nothing else.
+
+    Subjects with an image there are tested with all they have. Other images that the data set
+    gives to the test are as if it gave them to no side.
+
+    Args:
+        table: Columns subject, site, split.
+        site: Name of the site.
+
+    Raises:
+        OptionError: No image is from there.
+    """
+    known = sorted(set(table.site) - {""})
+    if not known:
+        raise OptionError(
+            f"--external {site!r} came, but the data name no sites. Give a table with a column "
+            "'site' as --csv."
+        )
+    if site not in known:
+        raise UnknownName("site", site, known)
+    there = table.subject.isin(table.subject[table.site == site])
+    given = table.split.where(table.split != "test", "")
+    return table.assign(split=given.where(~there, "test"))
 
 
 def draw_subsets(

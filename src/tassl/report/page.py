@@ -12,6 +12,7 @@ from tassl.report import tables
 from tassl.report.advised import tell_outcome
 from tassl.report.audited import show_findings
 from tassl.report.cases import choose_gallery
+from tassl.report.checked import show_checks
 from tassl.report.figures import draw_efficiency
 from tassl.report.forest import draw_forest
 from tassl.report.loading import Run
@@ -65,6 +66,7 @@ def _page(run: Run) -> dict[str, Any]:
     return {
         "picture": Markup(sketch_verdict(run, with_sentence=False)),
         "findings": tables.verdict_table(run),
+        "checks": show_checks(run),
         "outcome": tell_outcome(run),
         "arms": set(run.results.arm) if run.results is not None else set(),
         "curves": _curves(run),

@@ -18,6 +18,7 @@ from tassl.modality import MODALITIES
 from tassl.modality.base import LOCALITIES
 from tassl.networks import NETWORKS
 from tassl.networks.natural import check_natural
+from tassl.pretraining.schedule import COURSES
 from tassl.registry import look_up
 
 
@@ -35,6 +36,8 @@ class Study:
         size: Most pixels along a side; 128 in 2D and 64 in 3D unless given.
         epochs: Passes of each pretraining; by the number of images unless given.
         batch: Images per pretraining step; by the number of images unless given.
+        course: Of the learning rate: "cosine", or "constant" with a cool-down, so that `pretrain`
+            can go on later for more epochs.
         memory: Most memory of each pretraining, as in "8GB"; the batch passes in parts, or less
             that it needs less, where it must.
         time: Most time of each pretraining, as in "2h"; fewer epochs where they must be.
@@ -45,6 +48,10 @@ class Study:
         seed: Of splits, initialisation, order, augmentation and resampling.
         ordinal: Classes are grades in the order of their numbers: quadratic kappa is scored too.
         shuffle_labels: Negative control: labels of the training side are shuffled.
+        shuffle_pixels: Negative control: the pixels of all images are put in one other order.
+        plant_confounder: Test of shortcuts: a mark that gives the answer away is drawn into all
+            images but those of the test.
+        external: Site whose subjects are tested, and no others.
         layout: Layout of the data, where recognition guesses wrong.
         subject: Regular expression with one group that finds the subject in a file name.
         csv: Table that tells more of the images, by file name.
@@ -71,6 +78,7 @@ class Study:
     size: int | None = None
     epochs: int | None = None
     batch: int | None = None
+    course: str = COURSES[0]
     memory: str | None = None
     time: str | None = None
     steps: int | None = None
@@ -80,6 +88,9 @@ class Study:
     seed: int = 0
     ordinal: bool = False
     shuffle_labels: bool = False
+    shuffle_pixels: bool = False
+    plant_confounder: bool = False
+    external: str = ""
     layout: str | None = None
     subject: str | None = None
     csv: str | None = None
@@ -112,10 +123,12 @@ class Study:
                     f"({rule.source}). Choose another, or permit it by name with --allow {method}."
                 )
         look_up(NETWORKS, self.chosen_network, "network")
+        look_up(dict.fromkeys(COURSES), self.course, "course of the learning rate")
         if self.ordinal and HEADS[self.task].target != "label":
             raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
         if self.fixmatch and HEADS[self.task].target != "label":
             raise OptionError(f"--fixmatch is for classes; {self.task} has none. Leave it out.")
+        self._check_controls()
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "devices": self.devices, "nodes": self.nodes,
@@ -136,6 +149,16 @@ class Study:
             load_checkpoint(place)
         for spec in self.natural:
             check_natural(spec)
+
+    def _check_controls(self) -> None:
+        flags = ("shuffle_labels", "shuffle_pixels", "plant_confounder")
+        given = [f"--{name.replace('_', '-')}" for name in flags if getattr(self, name)]
+        if len(given) > 1:
+            raise OptionError(f"{' and '.join(given)} came; wanted one at a time.")
+        if given and given != ["--shuffle-labels"] and HEADS[self.task].target == "mask":
+            raise OptionError(
+                f"{given[0]} is for classes and numbers; {self.task} has masks. Leave it out."
+            )
 
     def limits(self) -> dict[str, Any]:
         """Bytes and seconds that each pretraining may take, None where there is no limit."""

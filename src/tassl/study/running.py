@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from tassl.advisor import Advice, advise
-from tassl.checkpoint import Checkpoint, load_checkpoint
+from tassl.checkpoint import SIDECAR, Checkpoint, load_checkpoint
 from tassl.data.files import write_json, write_text
 from tassl.errors import OptionError
 from tassl.evaluation.splits import Subset, draw_subsets
@@ -33,6 +33,7 @@ from tassl.pretraining import (
     Plan,
     Ranks,
     Schedule,
+    correct_plan,
     default_schedule,
     fall_back,
     plan_pretraining,
@@ -41,7 +42,9 @@ from tassl.pretraining import (
     write_plan,
 )
 from tassl.report import write_report
+from tassl.study.checks import write_checks
 from tassl.study.configuration import Study
+from tassl.study.controls import list_variants
 from tassl.study.folder import VERDICT, claim_folder
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import (
@@ -123,6 +126,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     with clock.timing("statistics"):
         unit = target_of(study.task).unit(prepared.store)
         results, verdict = judge_predictions(study, folder, arms, subsets, unit)
+    with clock.timing("checks"):
+        write_checks(prepared, bench, arms, subsets, folder)
     write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
     report = write_report(folder)
     return Outcome(folder, results, verdict, report)
@@ -259,12 +264,13 @@ def pretrain_one(
         narrator: Speaks.
         measured: Say what it costs before it starts; so is what has a limit.
     """
-    if (place / "checkpoint.json").exists():
+    done = (place / SIDECAR).exists()
+    if done and study.course == "cosine":
         return load_checkpoint(place)
     rows, file = prepared.rows("train", "val"), place / "plan.json"
     schedule, reasons = _schedule(study, len(rows), prepared.store.dims, method), ()
     if measured or study.memory or study.time:
-        if not file.exists():
+        if done or not file.exists():
             write_plan(file, plan_one(study, prepared, method, narrator))
         plan = read_plan(file)
         schedule, reasons = plan.schedule, plan.reasons
@@ -285,6 +291,7 @@ def pretrain_one(
             reasons=reasons,
             **_job(study, prepared, method),
         )
+    correct_plan(file, checkpoint.recipe.training)
     health = json.loads((place / "health.json").read_text())
     if not health["healthy"]:
         narrator.warn(f"{method} {health['verdict']}. {health['action']}")
@@ -338,6 +345,7 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         protocol=study.protocol,
         seed=study.seed,
         fixmatch=unlabelled if study.fixmatch else None,
+        variants=list_variants(study, prepared.tensors, prepared.split),
     )
 
 
@@ -395,7 +403,8 @@ def _ranks(study: Study) -> Ranks:
 def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
     plan = default_schedule(images, dims, study.seed, METHODS[method])
     usual = plan.batch - plan.batch % _ranks(study).count
-    return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or usual)
+    epochs, batch = study.epochs or plan.epochs, study.batch or usual
+    return replace(plan, epochs=epochs, batch=batch, course=study.course)
 
 
 def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:

@@ -10,13 +10,28 @@ import numpy as np
 
 from tassl.adaptation import Tuning
 from tassl.checkpoint import Recipe
-from tassl.data.tensors import Tensors
+from tassl.data.tensors import Change, Tensors
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.transforms.augment import Augment
 from tassl.trials.fixmatch import FixMatch
 from tassl.trials.targets import Target, target_of
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change of the test images.
+
+    Args:
+        kind: What is changed.
+        severity: How much.
+        change: Makes it.
+    """
+
+    kind: str
+    severity: int
+    change: Change
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class Bench:
         protocol: Rates to tune over.
         seed: Of the whole study.
         fixmatch: Unlabelled images of the semi-supervised baseline, None to do without it.
+        variants: Changes of the test images that the models of all labels are scored on as well.
     """
 
     tensors: Tensors
@@ -52,6 +68,7 @@ class Bench:
     protocol: Protocol
     seed: int
     fixmatch: FixMatch | None = None
+    variants: tuple[Variant, ...] = ()
 
     @property
     def kind(self) -> Target:

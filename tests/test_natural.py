@@ -14,6 +14,8 @@ from tassl.networks import natural
 from tassl.networks.natural import check_natural, load_natural
 from tassl.trials import list_arms
 
+NAMES = ("resnet10t", "vit_tiny_patch16_224")
+
 
 def test_without_timm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(natural, "find_spec", lambda name: None)
@@ -27,17 +29,16 @@ def test_natural_arms_are_baselines():
     assert found == {"resnet18 (frozen)": ("", "frozen"), "resnet18 (fine-tuned)": ("", "finetune")}
 
 
+@pytest.fixture(scope="module", params=NAMES)
+def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    timm = pytest.importorskip("timm", reason="timm is an extra: natural")
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    save_file(timm.create_model(request.param).state_dict(), file)
+    return f"{request.param}={file}"
+
+
 class TestWithTimm:
-    NAMES = ("resnet10t", "vit_tiny_patch16_224")
-
-    @pytest.fixture(scope="class", params=NAMES)
-    def spec(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-        timm = pytest.importorskip("timm", reason="timm is an extra: natural")
-        torch.manual_seed(0)
-        file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-        save_file(timm.create_model(request.param).state_dict(), file)
-        return f"{request.param}={file}"
-
     @pytest.mark.parametrize("channels", [1, 2, 3])
     def test_maps_are_as_promised(self, spec: str, channels: int):
         encoder = load_natural(spec, channels, (64, 48)).eval()

@@ -35,6 +35,7 @@ BENCHMARKS = {
     "hippocampus": studies.measure_hippocampus,
 }
 TABLES = {"learning": learning.measure, "lesions": lesions.measure, "scout": scout.measure}
+KEEPING = ("coverage",)  # tables beside their figures
 WITHOUT_DATA = (
     "startup",
     "speed",
@@ -67,7 +68,7 @@ def main(words: list[str]) -> int:
         if name in TABLES:
             print(TABLES[name](asked.out, asked.share).to_string(index=False), flush=True)
             continue
-        for figure in BENCHMARKS[name]():
+        for figure in BENCHMARKS[name](*([asked.out] if name in KEEPING else [])):
             print(figure, flush=True)
             missed += not figure.met
     return int(missed > 0)

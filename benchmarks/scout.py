@@ -35,8 +35,8 @@ from tassl.scouting.surveying import survey
 from tassl.scouting.yardstick import score
 from tassl.study import Study
 from tassl.study.narrator import Narrator
-from tassl.study.preparation import check_task, labelled_rows, prepare
-from tassl.study.running import lay_bench, plan_schedule, seek_advice
+from tassl.study.preparation import prepare
+from tassl.study.running import make_bench, plan_schedule, seek_advice
 from tassl.study.scouting import expect_gains, lay_ground, list_candidates
 from tassl.trials.bench import Bench, list_arms
 from tassl.trials.fitting import fit_arm, make_features
@@ -168,17 +168,13 @@ def _measure(cell: Cell, seed: int, share: float, place: Path) -> None:
         for m, plan in usual.items()
     }
     costs = {m: measure_pilot(ground, m, schedules[m], place / "pilots") for m in methods}
-    test = labelled_rows(prepared, cell.task, "test")
-    bench = lay_bench(
-        study, prepared, check_task(prepared, cell.task), test=test, val=test[:0],
-        checkpoints={m: place / "full" / m for m in methods},
-    )  # fmt: skip
     for method in methods:
         pretrain_method(
             prepared.tensors, pool, method=method, recipe=prepared.recipe,
             profile=ground.profile, views=ground.views, schedule=schedules[method],
             folder=place / "full" / method,
         )  # fmt: skip
+    bench = make_bench(study, prepared, {m: place / "full" / m for m in methods})
     truth = dict(_score_all(bench, methods, subset))
     table = pd.DataFrame(
         {"score": truth, "seconds": {m: costs[m].full for m in methods} | {NEVER: 0.0}}

@@ -38,7 +38,9 @@ RANKS = {
     "steps": 9,
     "demo": 10,
     "cli_evidence": 10,
-    "cli": 11,
+    "suite": 10,
+    "cli_suite": 11,
+    "cli": 12,
 }
 EXEMPT = {"__init__", "_version"}  # the root opens the public names lazily
 

@@ -16,6 +16,8 @@ from tassl.advisor.posterior import read_posterior
 from tassl.amounts import parse_time
 from tassl.data.files import write_atomically, write_json
 from tassl.data.manifest import SPLITS
+from tassl.errors import OptionError
+from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.pretraining.history import STABLE
 from tassl.scouting.deciding import NOT, Belief
@@ -26,10 +28,13 @@ from tassl.scouting.telling import tell_survey
 from tassl.study.configuration import Study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import Prepared, labelled_rows
-from tassl.study.running import lay_bench, plan_schedule, seek_advice, strong_views
+from tassl.study.running import plan_schedule, seek_advice, strong_views
+from tassl.transforms.augment import Augment, patch_of
+from tassl.trials.bench import Bench
 from tassl.trials.targets import target_of
 
 PILOTS, FOUND = "scout", "scout.json"
+SCORED = ("label", "value", "mask")  # what images may be labelled with
 LOWEST, HIGHEST = 0.05, 0.95  # scores of a baseline at which gains are told in points
 
 
@@ -64,15 +69,35 @@ def lay_ground(study: Study, prepared: Prepared) -> Ground:
 
     Raises:
         InputError: The labels are of one class or value only.
+        OptionError: Nothing is known that scores a pilot for this task.
     """
-    nothing, classes = np.empty(0, dtype=int), 0
-    labelled = labelled_rows(prepared, study.task, "train")
-    if len(labelled):
-        sides = {side: labelled for side in SPLITS}
-        classes = target_of(study.task).count(prepared.store, sides)
-    bench = lay_bench(study, prepared, classes, test=nothing, val=nothing, checkpoints={})
-    pool = prepared.rows("train", "val")
-    return Ground(bench, labelled, pool, prepared.profile, strong_views(study, prepared))
+    if HEADS[study.task].target not in SCORED:
+        fitting = ", ".join(name for name, card in HEADS.items() if card.target in SCORED)
+        raise OptionError(
+            f"Pilots cannot be scored for {study.task} yet; they can for {fitting}. "
+            "Use 'tassl advise', or 'tassl run' with --method."
+        )
+    kind, store, views = target_of(study.task), prepared.store, strong_views(study, prepared)
+    labelled, nothing = labelled_rows(prepared, study.task, "train"), np.empty(0, dtype=int)
+    patch = patch_of(store.grid.shape) if kind.windowed else None
+    tuning = kind.tuning(store.dims)
+    if study.steps:
+        tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
+    bench = Bench(
+        tensors=prepared.tensors,
+        task=study.task,
+        classes=kind.count(store, {s: labelled for s in SPLITS}) if len(labelled) else 0,
+        target=kind.values(store),
+        test=nothing,
+        val=nothing,
+        augment=Augment(kind.views(views.mild()), patch, prepared.tensors.normalisation),
+        recipe=prepared.recipe,
+        checkpoints={},
+        tuning=tuning,
+        protocol=study.protocol,
+        seed=study.seed,
+    )
+    return Ground(bench, labelled, prepared.rows("train", "val"), prepared.profile, views)
 
 
 def scout_study(study: Study, prepared: Prepared, folder: Path, narrator: Narrator) -> Survey:

@@ -60,8 +60,10 @@ class Cell:
 def _plant(folder: Path, **truth: Any) -> Path:
     """A phantom cohort of which it is known what can help."""
     usual = {"seed": 1, "subjects": 300, "size": 32, "local_signal": 0.0, "site_strength": 0.2}
-    spec = PhantomSpec(**(usual | truth))
-    return save_npz(draw_cohort(spec), folder / "phantoms.npz")
+    file = folder / "phantoms.npz"
+    if not file.exists():
+        save_npz(draw_cohort(PhantomSpec(**(usual | truth))), file)
+    return file
 
 
 def _phantoms(labels: int = 15, **truth: Any) -> Cell:

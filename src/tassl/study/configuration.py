@@ -41,6 +41,7 @@ class Study:
         memory: Most memory of each pretraining, as in "8GB"; the batch passes in parts, or less
             that it needs less, where it must.
         time: Most time of each pretraining, as in "2h"; fewer epochs where they must be.
+        scout: Time for small pilots that choose what to pretrain, as in "30m"; none unless given.
         steps: Optimiser steps of each trained arm; the task's own unless given.
         devices: Devices of each machine that pretrain together; each is a process.
         nodes: Machines that pretrain together.
@@ -82,6 +83,7 @@ class Study:
     course: str = COURSES[0]
     memory: str | None = None
     time: str | None = None
+    scout: str | None = None
     steps: int | None = None
     devices: int = 1
     nodes: int = 1
@@ -152,6 +154,8 @@ class Study:
                 "--subsets brings budgets and draws along. Leave out --"
                 f"{' and --'.join(sorted(brought))}."
             )
+        if self.scout:
+            parse_time(self.scout)
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():

@@ -682,6 +682,7 @@ def test_words():
     assert (probability(0.0004), probability(0.0321)) == ("< 0.001", "0.032")
     assert (duration(3.14), duration(75), duration(7384)) == ("3.1 s", "1 min 15 s", "2 h 3 min")
     assert sort_budgets(["all", "100", "5", "25", "5"]) == ["5", "25", "100", "all"]
+    assert sort_budgets(["all", "10%", "0.5%", "100%"]) == ["0.5%", "10%", "100%", "all"]
     assert markdown("a_b <i>\n* c|") == r"a\_b &lt;i&gt; \* c\|"
     assert Table(("n", "t"), (("+1.0", "a"), ("", "2b"), ("[1, 2]", "3"))).numeric == (True, False)
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from tassl.cli_evidence import app as evidence
+from tassl.cli_suite import benchmark, compare, export
 from tassl.errors import OptionError, TasslError
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(evidence, name="evidence")
+for command in (benchmark, compare, export):
+    app.command()(command)
 
 
 def _names(registry: dict[str, Any]) -> str:
@@ -121,12 +124,16 @@ SITUATION: Offered = {
     "network": PRETRAINING["network"],
 }
 STEPS: Offered = {"steps": (None, _offer(int, "Optimiser steps of each trained arm."))}
-BUDGETS: Offered = {"budgets": (None, _offer(str, "Labelled subjects, as in 5,10,25."))}
+BUDGETS: Offered = {"budgets": (None, _offer(str, "Labelled subjects, as in 5,10,25 or 1%,10%."))}
+DRAWS: Offered = {"draws": (None, _offer(int, "Label subsets per budget."))}
 JUDGING: Offered = {
     **STEPS,
     **BUDGETS,
-    "draws": (None, _offer(int, "Label subsets per budget.")),
+    **DRAWS,
+    "subsets": (None, _offer(str, "Label subsets of another run: its subsets.json.")),
     "ordinal": (False, _flag("--ordinal", "Classes are grades: score kappa too.")),
+    "natural": (None, _offer(list[str], "Natural-image baseline: timm name or NAME=FILE; repeat.")),
+    "fixmatch": (False, _flag("--fixmatch", "Semi-supervised baseline too.")),
     "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
     "shuffle_pixels": (False, _flag("--shuffle-pixels", "Negative control of all shapes.")),
     "plant_confounder": (
@@ -360,6 +367,28 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
 
 
 @app.command()
+@takes(BUDGETS, DRAWS)
+def protocol(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **choices: Any,
+) -> None:
+    """Say what every comparison does: splits, budgets, arms, tuning, intervals, tests, verdict."""
+    from tassl.steps import make_protocol
+    from tassl.study.rules import describe_protocol, list_facts
+
+    rules = make_protocol(**choices)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(list_facts(rules), indent=1))
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(describe_protocol(rules)))
+
+
+@app.command()
 def modality(
     name: Annotated[str | None, typer.Argument(help=f"One of: {_names(MODALITIES)}.")] = None,
 ) -> None:
@@ -382,13 +411,22 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _numbers(text: str | None) -> tuple[int, ...] | None:
+def _budgets(text: str | None) -> tuple[float, ...] | None:
+    """Numbers or shares of subjects; 100% is left out, since all labels are always tried."""
     if text is None:
         return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        if not any(part.endswith("%") for part in parts):
+            return tuple(map(int, parts))
+        shares = [float(part.removesuffix("%")) / 100 for part in parts if part.endswith("%")]
+        if len(shares) == len(parts) and all(0 < share <= 1 for share in shares):
+            return tuple(share for share in shares if share < 1)
     except ValueError:
-        raise OptionError(f"--budgets {text!r}: wanted whole numbers, as in 5,10,25.") from None
+        pass
+    raise OptionError(
+        f"--budgets {text!r}: wanted whole numbers, as in 5,10,25, or shares, as in 1%,10%."
+    )
 
 
 def _strengths(items: list[str] | None) -> dict[str, float]:
@@ -400,9 +438,10 @@ def _strengths(items: list[str] | None) -> dict[str, float]:
 
 
 PARSED: dict[str, Callable[[Any], Any]] = {
-    "budgets": _numbers,
+    "budgets": _budgets,
     "augment": _strengths,
     "allow": lambda names: tuple(names or ()),
+    "natural": lambda names: tuple(names or ()),
 }
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tassl.checkpoint import Checkpoint
 from tassl.data.audit import SEVERITIES, Audit
@@ -254,7 +252,7 @@ def report(run: str | Path) -> Path:
 def make_study(
     data: str | Path,
     *,
-    budgets: tuple[int, ...] | None = None,
+    budgets: Sequence[float] | None = None,
     draws: int | None = None,
     **choices: Any,
 ) -> Study:
@@ -263,16 +261,21 @@ def make_study(
     Raises:
         OptionError: A choice is unknown.
     """
-    protocol = Protocol()
-    if budgets is not None:
-        protocol = replace(protocol, budgets=tuple(int(b) for b in np.sort(budgets)))
-    if draws is not None:
-        protocol = replace(protocol, draws=draws)
+    protocol = make_protocol(budgets, draws)
     given = {name: value for name, value in choices.items() if value is not None}
     try:
         return Study(data=str(data), protocol=protocol, **given)
     except TypeError as error:
         raise OptionError(f"{error}. See tassl.study.Study for the choices.") from None
+
+
+def make_protocol(budgets: Sequence[float] | None = None, draws: int | None = None) -> Protocol:
+    """The protocol, with other label budgets or another number of draws where they are given."""
+    protocol = Protocol()
+    if budgets is not None:
+        rising = tuple(b if 0 < b < 1 else int(b) for b in sorted(budgets))
+        protocol = replace(protocol, budgets=rising)
+    return protocol if draws is None else replace(protocol, draws=draws)
 
 
 def _start(

@@ -15,8 +15,10 @@ class HeadCard(Card):
         network: Default network for this task.
         locality: Where the sign sits unless the user says otherwise.
         metrics: Metrics, the first decides; keys in `tassl.evaluation.metrics.METRICS`.
-        target: What an image needs to be labelled: "label", "mask" or "value".
+        target: What an image needs to be labelled: "label", "mask", "boxes" or "value".
         unit: What a label budget counts.
+        probe: Place of the class that is fitted on frozen maps, "module:Name"; "" where frozen
+            arms are linear models on a vector per image.
     """
 
     network: str = "cnn"
@@ -24,6 +26,7 @@ class HeadCard(Card):
     metrics: tuple[str, ...] = ()
     target: str = "label"
     unit: str = "subjects"
+    probe: str = ""
 
 
 HEADS: dict[str, HeadCard] = {
@@ -52,6 +55,23 @@ HEADS: dict[str, HeadCard] = {
         locality="local",
         metrics=("dice", "nsd", "hd95", "volume_error", "lesion_f1", "false_alarms"),
         target="mask",
+        probe="tassl.heads.dense_probe:DenseProbe",
+    ),
+    "detection": HeadCard(
+        "Detection",
+        at="tassl.heads.detector:Detector",
+        source="Lin et al., ICCV 2017, arXiv:1708.02002",
+        network="cnn",
+        locality="local",
+        metrics=(
+            "map",
+            "ap_10",
+            "ap_30",
+            "ap_50",
+            "cpm",
+            *(f"sensitivity_{alarms}" for alarms in ("1/8", "1/4", "1/2", "1", "2", "4", "8")),
+        ),
+        target="boxes",
     ),
     "regression": HeadCard(
         "Regression",

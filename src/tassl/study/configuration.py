@@ -17,6 +17,7 @@ from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 from tassl.modality.base import LOCALITIES
 from tassl.networks import NETWORKS
+from tassl.networks.natural import check_natural
 from tassl.pretraining.schedule import COURSES
 from tassl.registry import look_up
 
@@ -59,9 +60,13 @@ class Study:
         own_splits: Forget the splits that the data set gives.
         drop_near_duplicates: Take the less guarded of two nearly identical images on two sides of
             the split out.
+        subsets: File of label subsets, as a run leaves them in subsets.json; drawn unless given.
         augment: Changes to the modality's augmentation ranges, by operation.
         allow: Banned operations that are permitted by name.
         checkpoints: Pretrained folders by name, used instead of pretraining.
+        natural: Natural-image weights that baselines start from: names of timm models, or
+            NAME=FILE.
+        fixmatch: Add a semi-supervised baseline, which costs about three times the scratch arm.
         protocol: Budgets, draws, rates and statistics.
     """
 
@@ -94,9 +99,12 @@ class Study:
     value: str | None = None
     own_splits: bool = False
     drop_near_duplicates: bool = False
+    subsets: str | None = None
     augment: Mapping[str, float] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
+    natural: tuple[str, ...] = ()
+    fixmatch: bool = False
     protocol: Protocol = field(default_factory=Protocol)
 
     def check(self) -> None:
@@ -120,11 +128,14 @@ class Study:
         look_up(dict.fromkeys(COURSES), self.course, "course of the learning rate")
         if self.ordinal and HEADS[self.task].target != "label":
             raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
+        if self.fixmatch and HEADS[self.task].target != "label":
+            raise OptionError(f"--fixmatch is for classes; {self.task} has none. Leave it out.")
         self._check_controls()
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "devices": self.devices, "nodes": self.nodes,
-            "draws": self.protocol.draws, "budgets": min(self.protocol.budgets, default=1),
+            "draws": self.protocol.draws,
+            "budgets": min((b for b in self.protocol.budgets if not 0 < b < 1), default=1),
         }  # fmt: skip
         for name, value in numbers.items():
             least = 8 if name == "size" else 1
@@ -135,10 +146,18 @@ class Study:
                 "--memory and --time are kept to in one process only. Leave them out, or --devices "
                 "and --nodes."
             )
+        brought = {"budgets", "draws"} & set(self.protocol.changes)
+        if self.subsets is not None and brought:
+            raise OptionError(
+                "--subsets brings budgets and draws along. Leave out --"
+                f"{' and --'.join(sorted(brought))}."
+            )
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():
             load_checkpoint(place)
+        for spec in self.natural:
+            check_natural(spec)
 
     def _check_controls(self) -> None:
         flags = ("shuffle_labels", "shuffle_pixels", "plant_confounder")
@@ -176,7 +195,8 @@ class Study:
 
     def facts(self) -> dict[str, Any]:
         """Plain values, for study.yaml."""
-        return _plain(asdict(self)) | {"data": self.plain_data}
+        protocol = asdict(self.protocol) | {"name": self.protocol.title}
+        return _plain(asdict(self) | {"data": self.plain_data, "protocol": protocol})
 
 
 def _plain(value: Any) -> Any:

@@ -81,7 +81,7 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
     audit = run_audit(
         store,
         draw_splits(strata, protocol.val_share, protocol.test_share, study.seed),
-        budgets=protocol.budgets if card.unit == "subjects per class" else (),
+        budgets=[int(b) for b in protocol.budgets if b >= 1 and card.unit == "subjects per class"],
         seed=study.seed,
         drop_near_duplicates=study.drop_near_duplicates,
     )

@@ -8,9 +8,9 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from tassl.advisor import Advice, advise
 from tassl.checkpoint import SIDECAR, Checkpoint, load_checkpoint
 from tassl.data.files import write_json, write_text
 from tassl.errors import OptionError
-from tassl.evaluation.splits import Subset, draw_subsets
+from tassl.evaluation.efficiency import Saving, measure_savings, trace_areas
+from tassl.evaluation.splits import Subset, count_labels, draw_subsets
 from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.modality.base import Augmentation
+from tassl.networks.natural import load_natural
 from tassl.pretraining import (
     Plan,
     Ranks,
@@ -53,9 +55,12 @@ from tassl.study.preparation import (
     labelled_rows,
     prepare,
 )
+from tassl.study.subsets import read_subsets, write_subsets
 from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
+    RATIO,
     Bench,
+    FixMatch,
     count_work,
     list_arms,
     read_predictions,
@@ -64,7 +69,7 @@ from tassl.trials import (
 )
 
 TRIED = 2  # methods, unless the user names them
-RESULTS, FLOATS = "results.csv", "%.6f"
+RESULTS, AREAS, SAVINGS, FLOATS = "results.csv", "areas.csv", "savings.csv", "%.6f"
 PACKAGES = ("tassl", "torch", "monai", "pytorch-lightning", "numpy", "scikit-learn", "scipy")
 
 
@@ -112,8 +117,9 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
                 study, prepared, method, checkpoints[method], narrator, measured=not narrator.quiet
             )
     bench = make_bench(study, prepared, checkpoints)
-    arms, subsets = list_arms(study.task, list(checkpoints)), label_subsets(study, prepared)
-    write_json(folder / "subsets.json", _subset_facts(prepared, subsets))
+    arms = list_arms(study.task, list(checkpoints), study.natural, fixmatch=study.fixmatch)
+    subsets = label_subsets(study, prepared)
+    write_subsets(folder / "subsets.json", prepared.store.table, subsets)
     with (
         clock.timing("trials"),
         narrator.stage("Adapting with few labels", count_work(bench, arms, subsets)) as tick,
@@ -121,7 +127,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
         run_trials(bench, arms, subsets, folder, tick)
     with clock.timing("statistics"):
         unit = target_of(study.task).unit(prepared.store)
-        results, verdict = judge_predictions(study, folder, arms, subsets, unit)
+        labels = count_labels(prepared.store.table, subsets)
+        results, verdict = judge_predictions(study, folder, arms, subsets, unit, labels)
     with clock.timing("checks"):
         write_checks(prepared, bench, arms, subsets, folder)
     write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
@@ -196,7 +203,8 @@ def seek_advice(study: Study, prepared: Prepared) -> Advice:
     labels = len(labelled_rows(prepared, study.task, "train"))
     if budgets := sorted(study.protocol.budgets):
         each = check_task(prepared, study.task) if study.task == "classification" else 1
-        labels = min(labels, budgets[len(budgets) // 2] * each)
+        middle = budgets[len(budgets) // 2]
+        labels = min(labels, round(middle * (labels if middle < 1 else each)))
     return advise(
         study.modality,
         study.task,
@@ -305,6 +313,8 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
     store, kind = prepared.store, target_of(study.task)
     for place in checkpoints.values():
         load_checkpoint(place, dims=store.dims)
+    for spec in study.natural:
+        load_natural(spec, store.channels, store.grid.shape)
     tuning = kind.tuning(store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
@@ -312,6 +322,19 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
     if study.shuffle_labels:
         rows = labelled_rows(prepared, study.task, "train")
         target[rows] = np.random.default_rng((study.seed, 3)).permutation(target[rows])
+    views, normalisation = _views(study, prepared), prepared.tensors.normalisation
+    augment = Augment(
+        kind.views(views.mild()),
+        patch_of(store.grid.shape) if kind.windowed else None,
+        normalisation,
+    )
+    unlabelled = FixMatch(
+        prepared.tensors,
+        prepared.rows("train", "val"),
+        mild=augment,
+        strong=Augment(views, None, normalisation),
+        batch=RATIO * tuning.batch,
+    )
     return Bench(
         tensors=prepared.tensors,
         task=study.task,
@@ -319,25 +342,25 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         target=target,
         test=labelled_rows(prepared, study.task, "test"),
         val=labelled_rows(prepared, study.task, "val"),
-        augment=Augment(
-            kind.views(_views(study, prepared).mild()),
-            patch_of(store.grid.shape) if kind.windowed else None,
-            prepared.tensors.normalisation,
-        ),
+        augment=augment,
         recipe=prepared.recipe,
         checkpoints={name: place.resolve() for name, place in checkpoints.items()},
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,
+        fixmatch=unlabelled if study.fixmatch else None,
         variants=list_variants(study, prepared.tensors, prepared.split),
     )
 
 
 def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
     """The label subsets of the study, the same for every arm."""
+    usable = labelled_rows(prepared, study.task, "train")
+    if study.subsets:
+        return read_subsets(Path(study.subsets), prepared.store.table, usable)
     return draw_subsets(
-        prepared.store.table,
-        labelled_rows(prepared, study.task, "train"),
+        target_of(study.task).strata(prepared.store.table),
+        usable,
         study.protocol.budgets,
         study.protocol.draws,
         study.seed,
@@ -347,17 +370,34 @@ def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
 
 
 def judge_predictions(
-    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset], unit: str
+    study: Study,
+    folder: Path,
+    arms: list[Arm],
+    subsets: list[Subset],
+    unit: str,
+    labels: Mapping[str, float],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Score the predictions in a run folder; write results.csv; return it with the verdict."""
+    """Score the predictions in a run folder; write its tables; return results with the verdict."""
     card, predictions = HEADS[study.task], read_predictions(folder, arms, subsets)
     metrics = (*card.metrics, "kappa") if study.ordinal else card.metrics
-    scores = score_all(predictions, metrics, study.protocol, study.seed)
-    findings = compare(scores, arms, card.metrics[0], study.protocol)
-    results = tabulate(scores, arms, findings, card.metrics[0], study.protocol.confidence)
-    write_text(folder / RESULTS, results.to_csv(index=False, float_format=FLOATS))
+    metric, protocol = metrics[0], study.protocol
+    scores = score_all(predictions, metrics, protocol, study.seed)
+    areas = trace_areas(scores, metric, labels)
+    findings = compare(scores | areas, arms, metric, protocol)
+    savings = measure_savings(scores, findings, metric, labels, protocol, study.seed)
+    results = tabulate(scores, arms, findings, metric, protocol.confidence)
+    tables = {
+        RESULTS: results,
+        AREAS: tabulate(areas, arms, findings, metric, protocol.confidence),
+        SAVINGS: pd.DataFrame(map(asdict, savings), columns=[f.name for f in fields(Saving)]),
+    }
+    for name, table in tables.items():
+        write_text(folder / name, table.to_csv(index=False, float_format=FLOATS))
     subjects = next(iter(scores.values())).subjects
-    return results, conclude(findings, card.metrics[0], card.unit, subjects, unit)
+    draws = len({subset.draw for subset in subsets})
+    return results, conclude(
+        findings, metric, card.unit, subjects, unit, savings=savings, draws=draws
+    )
 
 
 def describe_machine() -> dict[str, Any]:
@@ -403,8 +443,3 @@ def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
 
 def _views(study: Study, prepared: Prepared) -> Augmentation:
     return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)
-
-
-def _subset_facts(prepared: Prepared, subsets: list[Subset]) -> list[dict[str, Any]]:
-    ids = prepared.store.table.id.to_numpy()
-    return [{"budget": s.budget, "draw": s.draw, "images": ids[s.rows].tolist()} for s in subsets]

@@ -168,9 +168,10 @@ def _confounder(run: Run, found: pd.DataFrame, title: str) -> Check:
     columns = ("Arm", "Test images", f"{metric}, mark as in training", f"{metric} now")
     columns += ("Change", f"{level} interval", "Adjusted p", "In words")
     note = (
-        "All images but those of the test carry a mark whose brightness tells the class in at least "
-        "nine of ten subjects. A model that looks at the clinical sign alone scores the same whatever the "
-        "mark of the test images says. Pairs of the same subjects, all labels, first draw."
+        "All images but those of the test carry a mark whose brightness tells the class in at "
+        "least nine of ten subjects. A model that looks at the clinical sign alone scores the same "
+        "whatever the mark of the test images says. Pairs of the same subjects, all labels, first "
+        "draw."
     )
     return Check(title, Table(columns, tuple(rows)), note=note)
 

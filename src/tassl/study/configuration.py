@@ -21,6 +21,8 @@ from tassl.networks.natural import check_natural
 from tassl.pretraining.schedule import COURSES
 from tassl.registry import look_up
 
+PLAIN = ("label", "value")  # targets that are one entry per image
+
 
 @dataclass(frozen=True)
 class Study:
@@ -148,14 +150,14 @@ class Study:
                 "--memory and --time are kept to in one process only. Leave them out, or --devices "
                 "and --nodes."
             )
-        if self.scout:
-            parse_time(self.scout)
         brought = {"budgets", "draws"} & set(self.protocol.changes)
         if self.subsets is not None and brought:
             raise OptionError(
                 "--subsets brings budgets and draws along. Leave out --"
                 f"{' and --'.join(sorted(brought))}."
             )
+        if self.scout:
+            parse_time(self.scout)
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():
@@ -168,9 +170,9 @@ class Study:
         given = [f"--{name.replace('_', '-')}" for name in flags if getattr(self, name)]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} came; wanted one at a time.")
-        if given and given != ["--shuffle-labels"] and HEADS[self.task].target == "mask":
+        if given and given != ["--shuffle-labels"] and HEADS[self.task].target not in PLAIN:
             raise OptionError(
-                f"{given[0]} is for classes and numbers; {self.task} has masks. Leave it out."
+                f"{given[0]} is for classes and numbers, not for {self.task}. Leave it out."
             )
 
     def limits(self) -> dict[str, Any]:

@@ -314,11 +314,32 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
             other dimensions.
     """
     classes = check_task(prepared, study.task)
-    store, kind = prepared.store, target_of(study.task)
+    store = prepared.store
     for place in checkpoints.values():
         load_checkpoint(place, dims=store.dims)
     for spec in study.natural:
         load_natural(spec, store.channels, store.grid.shape)
+    return lay_bench(
+        study,
+        prepared,
+        classes,
+        test=labelled_rows(prepared, study.task, "test"),
+        val=labelled_rows(prepared, study.task, "val"),
+        checkpoints={name: place.resolve() for name, place in checkpoints.items()},
+        variants=list_variants(study, prepared.tensors, prepared.split),
+    )
+
+
+def lay_bench(study: Study, prepared: Prepared, classes: int, **sides: Any) -> Bench:
+    """A bench for labels that were checked.
+
+    Args:
+        study: The configuration.
+        prepared: Its data.
+        classes: As the task counts them.
+        **sides: Test and validation rows, checkpoints and variants.
+    """
+    store, kind = prepared.store, target_of(study.task)
     tuning = kind.tuning(store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
@@ -344,16 +365,13 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         task=study.task,
         classes=classes,
         target=target,
-        test=labelled_rows(prepared, study.task, "test"),
-        val=labelled_rows(prepared, study.task, "val"),
         augment=augment,
         recipe=prepared.recipe,
-        checkpoints={name: place.resolve() for name, place in checkpoints.items()},
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,
         fixmatch=unlabelled if study.fixmatch else None,
-        variants=list_variants(study, prepared.tensors, prepared.split),
+        **sides,
     )
 
 

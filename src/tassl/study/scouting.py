@@ -28,9 +28,7 @@ from tassl.scouting.telling import tell_survey
 from tassl.study.configuration import Study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import Prepared, labelled_rows
-from tassl.study.running import plan_schedule, seek_advice, strong_views
-from tassl.transforms.augment import Augment, patch_of
-from tassl.trials.bench import Bench
+from tassl.study.running import lay_bench, plan_schedule, seek_advice, strong_views
 from tassl.trials.targets import target_of
 
 PILOTS, FOUND = "scout", "scout.json"
@@ -77,27 +75,14 @@ def lay_ground(study: Study, prepared: Prepared) -> Ground:
             f"Pilots cannot be scored for {study.task} yet; they can for {fitting}. "
             "Use 'tassl advise', or 'tassl run' with --method."
         )
-    kind, store, views = target_of(study.task), prepared.store, strong_views(study, prepared)
     labelled, nothing = labelled_rows(prepared, study.task, "train"), np.empty(0, dtype=int)
-    patch = patch_of(store.grid.shape) if kind.windowed else None
-    tuning = kind.tuning(store.dims)
-    if study.steps:
-        tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
-    bench = Bench(
-        tensors=prepared.tensors,
-        task=study.task,
-        classes=kind.count(store, {s: labelled for s in SPLITS}) if len(labelled) else 0,
-        target=kind.values(store),
-        test=nothing,
-        val=nothing,
-        augment=Augment(kind.views(views.mild()), patch, prepared.tensors.normalisation),
-        recipe=prepared.recipe,
-        checkpoints={},
-        tuning=tuning,
-        protocol=study.protocol,
-        seed=study.seed,
-    )
-    return Ground(bench, labelled, prepared.rows("train", "val"), prepared.profile, views)
+    classes = 0
+    if len(labelled):
+        sides = {side: labelled for side in SPLITS}
+        classes = target_of(study.task).count(prepared.store, sides)
+    bench = lay_bench(study, prepared, classes, test=nothing, val=nothing, checkpoints={})
+    pool, views = prepared.rows("train", "val"), strong_views(study, prepared)
+    return Ground(bench, labelled, pool, prepared.profile, views)
 
 
 def scout_study(study: Study, prepared: Prepared, folder: Path, narrator: Narrator) -> Survey:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tassl.evaluation import classification, regression, segmentation
+from tassl.evaluation import classification, reconstruction, regression, segmentation
 from tassl.evaluation.columns import weigh
 
 Score = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
@@ -69,6 +69,7 @@ def of_images(
 
 
 RELOADED = "Maier-Hein et al., Nature Methods 2024, arXiv:2206.01653"
+FIXED_RANGE = "Dohmen et al. 2024, arXiv:2408.06075"
 BLAND = "Bland & Altman, Lancet 1986"
 
 METRICS: dict[str, Metric] = {
@@ -126,6 +127,27 @@ METRICS: dict[str, Metric] = {
     ),
     "false_alarms": of_images(
         "False alarms on empty references", segmentation.false_alarm, RELOADED, best=0.0
+    ),
+    "psnr": of_images(
+        "PSNR",
+        reconstruction.column("psnr"),
+        f"of the range of the training images, per image; {FIXED_RANGE}",
+        bounds=(-math.inf, reconstruction.MOST_PSNR),
+        best=reconstruction.MOST_PSNR,
+        in_unit=True,
+    ),
+    "ssim": of_images(
+        "SSIM",
+        reconstruction.column("ssim"),
+        f"Wang et al., IEEE TIP 2004; with that range; {FIXED_RANGE}",
+        bounds=(-1.0, 1.0),
+    ),
+    "nrmse": of_images(
+        "NRMSE",
+        reconstruction.column("nrmse"),
+        f"over the range of each clean image; {RELOADED}",
+        bounds=(0.0, math.inf),
+        best=0.0,
     ),
     "mae": of_images(
         "MAE",

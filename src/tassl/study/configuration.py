@@ -18,6 +18,7 @@ from tassl.modality import MODALITIES
 from tassl.modality.base import LOCALITIES
 from tassl.networks import NETWORKS
 from tassl.registry import look_up
+from tassl.transforms.degradations import Degradation, choose_degradation
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Study:
         nodes: Machines that pretrain together.
         strategy: "ddp" or "fsdp": whether each of them keeps all weights or a share.
         seed: Of splits, initialisation, order, augmentation and resampling.
+        degrade: What reconstruction undoes, as in "noise:0.5": key in `DEGRADATIONS` and strength;
+            the modality's own unless given.
+        clean: "paired": training images have a clean counterpart; "none": they are noisy, and a
+            network learns from them alone. Validation and test images are clean in any case.
         ordinal: Classes are grades in the order of their numbers: quadratic kappa is scored too.
         shuffle_labels: Negative control: labels of the training side are shuffled.
         layout: Layout of the data, where recognition guesses wrong.
@@ -74,6 +79,8 @@ class Study:
     nodes: int = 1
     strategy: str = "ddp"
     seed: int = 0
+    degrade: str = ""
+    clean: str = "paired"
     ordinal: bool = False
     shuffle_labels: bool = False
     layout: str | None = None
@@ -108,6 +115,7 @@ class Study:
         look_up(NETWORKS, self.chosen_network, "network")
         if self.ordinal and HEADS[self.task].target != "label":
             raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
+        self._check_degradation()
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "devices": self.devices, "nodes": self.nodes,
@@ -126,6 +134,30 @@ class Study:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():
             load_checkpoint(place)
+
+    def _check_degradation(self) -> None:
+        if HEADS[self.task].target != "image":
+            if self.degrade or self.clean != "paired":
+                raise OptionError(
+                    f"--degrade and --clean are for reconstruction; the task is {self.task}. Leave "
+                    "them out."
+                )
+            return
+        if self.shuffle_labels:
+            raise OptionError(
+                "--shuffle-labels shuffles labels; images to restore have none. Leave it out."
+            )
+        look_up(dict.fromkeys(("paired", "none")), self.clean, "state of training images")
+        if self.clean == "none" and self.degradation.kind != "noise":
+            raise OptionError(
+                f"--clean none learns from noise that is independent from pixel to pixel; that of "
+                f"{self.degradation.kind} is not. Use --degrade noise, or leave --clean out."
+            )
+
+    @property
+    def degradation(self) -> Degradation:
+        """What reconstruction undoes."""
+        return choose_degradation(self.degrade, self.modality)
 
     def limits(self) -> dict[str, Any]:
         """Bytes and seconds that each pretraining may take, None where there is no limit."""

@@ -27,6 +27,7 @@ from tassl.networks import NETWORKS
 from tassl.study.configuration import Study
 from tassl.study.folder import SPLIT, holds_only_data
 from tassl.study.narrator import Narrator
+from tassl.transforms.acquired import Acquired, measure_span
 from tassl.trials import TARGETS, target_of
 
 PATIENCE = 12 * 3600.0  # seconds
@@ -135,7 +136,12 @@ def _assemble(study: Study, store: Store, audit: Audit) -> Prepared:
         store.grid.spacing,
         normalisation,
     )
-    return Prepared(store, Tensors(store, normalisation), split, profile, recipe, audit)
+    tensors = Tensors(store, normalisation)
+    if HEADS[study.task].target == "image":
+        span = measure_span(store, np.flatnonzero(split == "train"))
+        paired = study.clean == "paired"
+        tensors = Acquired(store, normalisation, study.degradation, study.seed, span, paired=paired)
+    return Prepared(store, tensors, split, profile, recipe, audit)
 
 
 def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrator) -> Store:
@@ -216,7 +222,7 @@ def check_task(prepared: Prepared, task: str) -> int:
     """
     store, target = prepared.store, target_of(task)
     if not target.known(store.table).any():
-        held = [name for name, kind in TARGETS.items() if kind.known(store.table).any()]
+        held = [n for n, k in TARGETS.items() if not k.implied and k.known(store.table).any()]
         fitting = [name for name, card in HEADS.items() if card.target in held]
         raise InputError(
             f"{task} needs {target.words}; these data hold "
@@ -228,6 +234,17 @@ def check_task(prepared: Prepared, task: str) -> int:
         if not len(found):
             raise InputError(f"No {side} image has {target.words}. Add some, or use --own-splits.")
     return target.count(store, rows)
+
+
+def _tell_degradation(study: Study, tensors: Tensors) -> dict[str, Any]:
+    """What reconstruction undoes, and the range that its scores are counted from."""
+    if not isinstance(tensors, Acquired):
+        return {}
+    return {
+        "degradation": f"{tensors.degradation}; the same for every arm and draw, drawn per image",
+        "training_images": "clean and degraded" if study.clean == "paired" else "noisy alone",
+        "data_range": tensors.span,
+    }
 
 
 def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
@@ -260,6 +277,7 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
         "classes": list(store.classes),
         "unit": target_of(study.task).unit(store),
         "mask_values": list(store.mask_values),
+        **_tell_degradation(study, prepared.tensors),
         "modality": study.modality,
         "preprocessing": prepared.profile.steps,
         "splits": sides,

@@ -58,6 +58,7 @@ class Bench:
 def list_arms(task: str, methods: Sequence[str]) -> list[Arm]:
     """The arms of a study: baselines a reviewer asks for, then each method."""
     arms = [Arm("scratch", "", "finetune"), Arm("random (frozen)", "", "frozen")]
+    arms += target_of(task).floors
     if target_of(task).probed:
         arms.append(Arm("raw pixels", "", "pixels"))
         arms += [Arm(f"{method} (frozen)", method, "frozen") for method in methods]

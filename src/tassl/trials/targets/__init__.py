@@ -2,11 +2,17 @@
 
 from tassl.heads import HEADS
 from tassl.trials.targets.base import Answers, Target
+from tassl.trials.targets.images import Images
 from tassl.trials.targets.labels import ClassLabels
 from tassl.trials.targets.masks import Masks
 from tassl.trials.targets.values import Values
 
-TARGETS: dict[str, Target] = {"label": ClassLabels(), "mask": Masks(), "value": Values()}
+TARGETS: dict[str, Target] = {
+    "label": ClassLabels(),
+    "mask": Masks(),
+    "value": Values(),
+    "image": Images(),
+}
 
 
 def target_of(task: str) -> Target:

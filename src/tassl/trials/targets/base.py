@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tassl.adaptation import Examples, Tuning, predict_rows
 from tassl.data.store import Store
+from tassl.evaluation.verdict import Arm
 from tassl.heads.base import Head
 from tassl.modality.base import Augmentation
 
@@ -45,6 +46,8 @@ class Target(ABC):
         to_scale: Whether all images must be shrunk by the same factor.
         probed: Whether frozen arms are linear models on a vector per image.
         windowed: Whether large volumes are trained on by windows.
+        implied: Whether images carry it without being labelled.
+        floors: Baselines that learn from no label.
     """
 
     words: str
@@ -53,6 +56,8 @@ class Target(ABC):
     to_scale = False
     probed = True
     windowed = False
+    implied = False
+    floors: tuple[Arm, ...] = ()
 
     @abstractmethod
     def known(self, table: pd.DataFrame) -> pd.Series:
@@ -81,6 +86,10 @@ class Target(ABC):
     def probe(self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int) -> Answers:
         """What a linear model, fitted to the features of these rows, says of the test rows."""
         raise NotImplementedError(f"{self.words} are not predicted from a vector per image")
+
+    def floor(self, bench: Bench, arm: Arm) -> Answers:
+        """What one of the floors says of the test rows."""
+        raise NotImplementedError(f"{self.words} have no floor named {arm.name}")
 
     def examples(self, bench: Bench, rows: np.ndarray) -> Examples:
         """Labelled rows to fit a head to."""

@@ -13,7 +13,7 @@ from tassl.heads.segmenter import Segmenter
 from tassl.networks import NETWORKS
 from tassl.networks.decoder import Decoder
 
-CLASSES, BATCH = {"classification": 3, "segmentation": 3, "regression": 1}, 4
+CLASSES, BATCH = {"classification": 3, "segmentation": 3, "regression": 1, "reconstruction": 1}, 4
 
 
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])

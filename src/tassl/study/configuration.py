@@ -148,10 +148,11 @@ class Study:
                 "--shuffle-labels shuffles labels; images to restore have none. Leave it out."
             )
         look_up(dict.fromkeys(("paired", "none")), self.clean, "state of training images")
-        if self.clean == "none" and self.degradation.kind != "noise":
+        kind = self.degradation.kind
+        if self.clean == "none" and kind != "noise":
             raise OptionError(
                 f"--clean none learns from noise that is independent from pixel to pixel; that of "
-                f"{self.degradation.kind} is not. Use --degrade noise, or leave --clean out."
+                f"{kind} is not. Use --degrade noise, or leave --clean out."
             )
 
     @property

@@ -36,8 +36,12 @@ class Measurement:
         return Measurement(self.images.to(place), self.drawn.to(place), self.degrader)
 
     def agree(self, restored: Tensor) -> Tensor:
-        """Put back what was measured, where images (batch, channel, *space) tell otherwise."""
-        return self.images + self.degrader.gaps(restored - self.images, self.drawn)
+        """Put back what was measured, where images (batch, channel, *space) tell otherwise.
+
+        In full precision, since lines of k-space differ by orders of magnitude.
+        """
+        with torch.autocast(self.images.device.type, enabled=False):
+            return self.images + self.degrader.gaps(restored.float() - self.images, self.drawn)
 
 
 class Acquired(Tensors):

@@ -34,6 +34,7 @@ BENCHMARKS = {
     "hippocampus": studies.measure_hippocampus,
 }
 TABLES = {"learning": learning.measure, "lesions": lesions.measure}
+KEEPING = ("coverage",)  # tables beside their figures
 WITHOUT_DATA = (
     "startup",
     "speed",
@@ -66,7 +67,7 @@ def main(words: list[str]) -> int:
         if name in TABLES:
             print(TABLES[name](asked.out, asked.share).to_string(index=False), flush=True)
             continue
-        for figure in BENCHMARKS[name]():
+        for figure in BENCHMARKS[name](*([asked.out] if name in KEEPING else [])):
             print(figure, flush=True)
             missed += not figure.met
     return int(missed > 0)

@@ -13,13 +13,14 @@ import yaml
 
 from tassl.data.layouts import index
 from tassl.data.store import Store, build_store
+from tassl.evaluation.efficiency import measure_savings, trace_areas
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.segmentation import dice_of_masks, measure_masks
 from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 
 METHODS = ("simclr", "mae")
-PROTOCOL = Protocol(budgets=(5, 25), draws=2, resamples=200)
+PROTOCOL = Protocol(budgets=(5, 25), draws=3, resamples=200)
 EPOCHS = 12
 
 
@@ -220,12 +221,20 @@ def _write_comparison(
             rates: dict[str, Any] = {"validation": {"0.0003": 0.7, "0.001": 0.75, "0.003": 0.6}}
             (folder / "tuning").mkdir(exist_ok=True)
             _dump(folder / "tuning" / f"{arm.name}.json", facts | rates)
+    subsets = [
+        {"budget": budget, "draw": draw, "images": [f"image-{draw}"]}
+        for budget in (*map(str, PROTOCOL.budgets), "all")
+        for draw in range(PROTOCOL.draws)
+    ]
+    _dump(folder / "subsets.json", subsets)
     scores = score_all(predictions, head.metrics, PROTOCOL, seed=7)
-    findings = compare(scores, arms, head.metrics[0], PROTOCOL)
-    table = tabulate(scores, arms, findings, head.metrics[0], PROTOCOL.confidence)
+    metric, labels = head.metrics[0], {"5": 10.0, "25": 50.0, "all": 100.0}
+    findings = compare(scores | trace_areas(scores, metric, labels), arms, metric, PROTOCOL)
+    savings = measure_savings(scores, findings, metric, labels, PROTOCOL, seed=7)
+    table = tabulate(scores, arms, findings, metric, PROTOCOL.confidence)
     table.to_csv(folder / "results.csv", index=False)
     tested = int(store.table.subject.iloc[test].nunique())
-    _dump(folder / "verdict.json", conclude(findings, head.metrics[0], head.unit, tested))
+    _dump(folder / "verdict.json", conclude(findings, metric, head.unit, tested, savings=savings))
 
 
 def _predict(

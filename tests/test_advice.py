@@ -353,10 +353,3 @@ def test_of_level_strategies_the_cheapest_is_tried_first(gains: dict, picked: li
         for method, mean in gains.items()
     )
     assert [item.method for item in replace(advice, ranking=ranking).pick(2)] == picked
-
-
-def test_slow_methods_are_not_tried_on_volumes_unasked():
-    advice = weigh(Query("mri", "segmentation", labels=25, images=195, dims=3, network="unet"))
-    picked = [item.method for item in advice.pick(2)]
-    assert len(picked) == 2
-    assert not {"dense", "joint", "swin-unetr", "dira"} & set(picked)

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+import tassl
 from small_store import make_recipe, make_tensors
 from tassl.checkpoint import Checkpoint
+from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.data.tensors import Tensors
-from tassl.errors import OptionError, UnknownName
+from tassl.errors import OptionError, RunFolderError, UnknownName
 from tassl.health import Epoch
 from tassl.modality import MODALITIES
 from tassl.modality.base import Augmentation
@@ -108,6 +111,48 @@ def test_a_state_of_another_plan_is_used_only_where_both_agree(tensors, tmp_path
         train(tensors, tmp_path / "parts", plan(9), on_epoch=stop_after(killed))
     train(tensors, tmp_path / "parts", plan(7))
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.usefixtures("saving")
+@pytest.mark.parametrize("spoil", ["facts", "schedule", "weights", "bytes"])
+def test_a_state_of_another_version_ends_in_one_line(tensors, tmp_path, spoil):
+    with pytest.raises(ZeroDivisionError):
+        train(tensors, tmp_path, plan(9), on_epoch=stop_after(2))
+    file = tmp_path / "resume.ckpt"
+    state = torch.load(file, weights_only=True)
+    if spoil == "facts":
+        state["callbacks"] = {}
+    elif spoil == "schedule":
+        state["callbacks"]["History"]["asked"]["rate_of_old"] = 1.0
+    else:
+        state["state_dict"].popitem()
+    torch.save(state, file)
+    if spoil == "bytes":
+        file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(RunFolderError, match=r"resume.ckpt was saved by another .* Delete it"):
+        train(tensors, tmp_path, plan(9))
+
+
+def test_pretrain_goes_on_where_more_epochs_are_asked_for(tmp_path):
+    cohort = draw_cohort(PhantomSpec(subjects=20, images_per_subject=1, size=24))
+    data = save_npz(cohort, tmp_path / "cohort.npz")
+    kind = {"modality": "ultrasound", "method": "mae", "quiet": True, "course": "constant"}
+    tassl.pretrain(data, out=tmp_path / "whole", epochs=5, **kind)
+    for epochs in (2, 5):
+        tassl.pretrain(data, out=tmp_path / "parts", epochs=epochs, **kind)
+    assert_same_run(*[tmp_path / name / "pretrain/mae" for name in ("whole", "parts")])
+    study = [(tmp_path / name / "study.yaml").read_text() for name in ("whole", "parts")]
+    assert study[0] == study[1]
+    for change, told in (({"seed": 1}, "another seed"), ({"course": "cosine"}, "another course")):
+        with pytest.raises(RunFolderError, match=told):
+            tassl.pretrain(data, out=tmp_path / "parts", epochs=5, **kind | change)
+
+
+def test_an_unknown_course_is_refused(tmp_path):
+    with pytest.raises(UnknownName, match="Did you mean 'constant'"):
+        tassl.pretrain(
+            "x", out=tmp_path, method="mae", modality="ultrasound", course="constnt", quiet=True
+        )
 
 
 def test_a_run_without_a_saved_state_is_trained_anew(tensors, tmp_path):

@@ -410,6 +410,24 @@ class TestPrivacy:
             for secret in (NAME, "19010203", "9.7777"):
                 assert secret.lower() not in text.lower()
 
+    @pytest.mark.parametrize(
+        ("sex", "age", "kept"),
+        [
+            ("F", "061Y", ("F", 61)),
+            ("M", "018M", ("M", 1.5)),
+            ("O", "097Y", ("O", 90)),
+            (NAME, None, ("", None)),
+            (None, None, ("", None)),
+        ],
+    )
+    def test_sex_and_age_pass_by_value(self, tmp_path: Path, sex: str, age: str, kept: tuple):
+        pixels = np.zeros((4, 4), np.int16)
+        for k in range(2):
+            save(tmp_path / f"{k}.dcm", pixels, PatientSex=sex, PatientAge=age)
+        (row, _) = index(tmp_path).table.itertuples()
+        assert row.sex == kept[0]
+        assert row.age == pytest.approx(kept[1] or np.nan, abs=0.01, nan_ok=True)
+
     def test_errors_do_not_quote_the_header(self, tmp_path: Path):
         file = save(tmp_path / "a.dcm", np.zeros((4, 4), np.int16))
         raw = file.read_bytes().replace(b"MONOCHROME2 ", b"QUINTESSA   ")

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from itertools import product
 from pathlib import Path
@@ -236,6 +237,14 @@ def test_adding_is_idempotent(home: Path):
     assert load() == BASE, "what is shipped changed"
 
 
+def test_adding_at_once_loses_nothing(home: Path):
+    files = [write(home / f"s{k}.csv", [STUDY | {"study_id": f"ours{k}"}]) for k in range(6)]
+    with ThreadPoolExecutor(6) as workers:
+        list(workers.map(lambda file: add([file]), files))
+    found = {row["study_id"] for row in load(local=True).studies}
+    assert {f"ours{k}" for k in range(6)} <= found
+
+
 def test_adding_never_overwrites(home: Path):
     add(write_ours(home))
     with pytest.raises(InputError, match="'ours2026' is in the base with another title"):
@@ -412,9 +421,10 @@ def test_unfinished_runs_are_refused(run: Path, home: Path, absent: str):
 def test_shuffled_and_damaged_runs_are_refused(run: Path, home: Path):
     copy = copy_run(run, home / "copy")
     study = yaml.safe_load((copy / "study.yaml").read_text())
-    (copy / "study.yaml").write_text(yaml.safe_dump(study | {"shuffle_labels": True}))
-    with pytest.raises(RunFolderError, match="negative control"):
-        add([copy])
+    for control in ("shuffle_labels", "shuffle_pixels", "plant_confounder"):
+        (copy / "study.yaml").write_text(yaml.safe_dump(study | {control: True}))
+        with pytest.raises(RunFolderError, match="negative control"):
+            add([copy])
     (copy / "study.yaml").write_text(yaml.safe_dump(study | {"task": "guessing"}))
     with pytest.raises(RunFolderError, match="damaged"):
         add([copy])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tassl.evaluation.detection import OVERLAPS, match_boxes
 from tassl.heads import HEADS, probe
 from tassl.heads.base import Head
 from tassl.heads.probe import fit_probe
@@ -16,7 +17,7 @@ from tassl.networks.decoder import Decoder
 from tassl.transforms.acquired import Measurement
 from tassl.transforms.degrading import Noise
 
-CLASSES, BATCH = {"classification": 3, "segmentation": 3, "regression": 1, "reconstruction": 1}, 4
+CLASSES, BATCH = {"classification": 3, "segmentation": 3, "detection": 2}, 4
 
 
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])
@@ -33,7 +34,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def head(name: str, dims: int) -> Head:
     torch.manual_seed(0)
     network = NETWORKS[HEADS[name].network].load()
-    return HEADS[name].load()(network.sized(dims, 1, (16,) * dims), None, CLASSES[name])
+    return HEADS[name].load()(network.sized(dims, 1, (16,) * dims), None, CLASSES.get(name, 1))
 
 
 @pytest.fixture
@@ -42,7 +43,12 @@ def images(dims: int) -> torch.Tensor:
 
 
 @pytest.fixture
-def target(head: Head, images: torch.Tensor) -> torch.Tensor:
+def target(name: str, head: Head, images: torch.Tensor) -> torch.Tensor:
+    if name == "detection":  # every image has fewer boxes than the one before, the last none
+        low = torch.rand(BATCH, 3, images.dim() - 2, generator=torch.Generator().manual_seed(0)) * 9
+        boxes = torch.cat([torch.ones(BATCH, 3, 1), low, low + 6], 2)
+        boxes[:, 1, 0] = 0
+        return boxes.where((torch.arange(3) < torch.arange(3, -1, -1)[:, None])[..., None], -1)
     drawn = torch.Generator().manual_seed(0)
     if isinstance(head, Restorer):
         return torch.randn(images.shape, generator=drawn)
@@ -60,6 +66,20 @@ def given(head: Head, images: torch.Tensor):
     return images
 
 
+def check_boxes(found: torch.Tensor, images: torch.Tensor) -> None:
+    """(batch, box, score, class and corners), the surest first, filled up with class -1."""
+    space = torch.tensor(images.shape[2:])
+    assert found.shape[::2] == (BATCH, 2 + 2 * len(space))
+    for boxes in found:
+        known = boxes[boxes[:, 1] >= 0]
+        low, high = known[:, 2:].chunk(2, 1)
+        assert (low >= 0).all()
+        assert (high <= space).all()
+        assert (low < high).all()
+        assert (known[:, 0].diff() <= 0).all()
+        assert (boxes[len(known) :, 1] == -1).all()
+
+
 class TestContract:
     def test_loss_is_a_finite_scalar(self, head: Head, given, target):
         loss = head.loss(given, target)
@@ -75,9 +95,11 @@ class TestContract:
         ]
         assert silent == []
 
-    def test_predictions(self, head: Head, images):
+    def test_predictions(self, name: str, head: Head, images):
         with torch.no_grad():
             found = head.predict(images)
+        if HEADS[name].target == "boxes":
+            return check_boxes(found, images)
         space = images.shape[2:] if head.dense else ()
         assert found.shape == (BATCH, head.classes, *space)
         assert found.dtype == torch.float32
@@ -103,6 +125,58 @@ class TestContract:
         assert card.network in NETWORKS
         assert card.unit.startswith("subjects")
         assert card.load().dense == (card.target in ("mask", "image"))
+
+
+def test_a_detector_learns_to_find():
+    """Bright squares on noise, of two sizes: the classes."""
+    torch.manual_seed(0)
+    encoder = NETWORKS["cnn"].load().sized(2, 1, (32, 30))
+    head = HEADS["detection"].load()(encoder, None, 2)
+    images, boxes = torch.randn(8, 1, 32, 30) * 0.3, torch.zeros(8, 2, 5)
+    for k in range(8):
+        for c, (side, corner) in enumerate([(6, 2 + k), (11, 15)]):
+            boxes[k, c] = torch.tensor([c, corner, 3, corner + side, 3 + side])
+            images[k, 0, corner : corner + side, 3 : 3 + side] += 3
+    head.prime(boxes)
+    assert head.sizes[0].tolist() == pytest.approx([6, 6])
+    assert head.sizes[-1].tolist() == pytest.approx([11, 11])
+    optimiser = torch.optim.AdamW(head.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimiser.zero_grad()
+        head.loss(images, boxes).backward()
+        optimiser.step()
+    with torch.no_grad():
+        found = head.predict(images)
+    hits = [
+        match_boxes(
+            own[:2, 2:].numpy(), own[:2, 1].numpy(), truth[:, 1:].numpy(), truth[:, 0].numpy()
+        )
+        for own, truth in zip(found, boxes, strict=True)
+    ]
+    assert np.mean([hit[:, OVERLAPS.index(0.5)] for hit in hits]) > 0.8
+
+
+@pytest.mark.parametrize("side", [2, 6, 12])
+def test_every_box_is_learnt_by_an_anchor(side: int):
+    encoder = NETWORKS["cnn"].load().sized(2, 1, (32, 32))
+    head = HEADS["detection"].load()(encoder, None, 1)
+    low = torch.tensor([[1.0, 2.0], [1.0, 18.5], [17.3, 3.1], [18.0, 17.0]])
+    boxes = torch.cat([low, low + side], 1)
+    head.prime(torch.cat([torch.zeros(4, 1), boxes], 1)[None])
+    anchors = head.anchors((32, 32))
+    match = head._match(boxes, torch.cat(anchors), [len(level) for level in anchors])
+    assert set(match.tolist()) == {-1, 0, 1, 2, 3}
+
+
+def test_anchors_cover_the_image():
+    encoder = NETWORKS["cnn"].load().sized(3, 1, (50, 17, 33))
+    head = HEADS["detection"].load()(encoder, None, 1)
+    maps = [m for m in encoder.features(torch.zeros(1, 1, 50, 17, 33)) if m.shape[2] <= 13]
+    for level, anchors, stride in zip(maps, head.anchors((50, 17, 33)), head.strides, strict=True):
+        assert len(anchors) == level[0, 0].numel()
+        centres = (anchors[:, :3] + anchors[:, 3:]) / 2
+        assert centres[0].tolist() == [stride / 2] * 3
+        assert centres[1, 2] - centres[0, 2] == stride
 
 
 def test_segmenter_starts_from_the_decoder_given():

@@ -38,7 +38,9 @@ RANKS = {
     "steps": 8,
     "demo": 9,
     "cli_evidence": 9,
-    "cli": 10,
+    "suite": 9,
+    "cli_suite": 10,
+    "cli": 11,
 }
 EXEMPT = {"__init__", "_version"}  # the root opens the public names lazily
 

@@ -483,6 +483,21 @@ class TestTables:
         assert table.masks.tolist() == [(), ("pictures/c.png",)]
         assert "2 images, 40 to 55.5 years" in manifest.account()
 
+    def test_sex_and_age_are_kept_but_no_free_text(self, tmp_path: Path):
+        rows = "pictures/a.png,Female,103,1\npictures/b.png,m,,0\npictures/c.png,Jane Doe,x,1\n"
+        file = self.save(tmp_path, f"file,Gender,age,label\n{rows}")
+        for manifest in (index(file), index(tmp_path, csv=file, layout="class-folders")):
+            table = manifest.table
+            assert table.sex.tolist() == ["F", "M", ""]
+            assert table.age[0] == 90, "a rare age could name a person"
+            assert table.age[1:].isna().all()
+            assert "sexes    F 1, M 1" in manifest.account()
+            assert "Jane" not in table.to_csv()
+        write_manifest(index(file), tmp_path / "m.parquet")
+        old = pd.read_parquet(tmp_path / "m.parquet").drop(columns=["sex", "age"])
+        old.to_parquet(tmp_path / "old.parquet")
+        assert index(tmp_path / "old.parquet").table.sex.tolist() == [""] * 3
+
     def test_the_folder_tells_files_of_one_name_apart(self, tmp_path: Path):
         for name in ("x/1.png", "x/2.png", "y/1.png", "y/2.png"):
             save_png(tmp_path / name)

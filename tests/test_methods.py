@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
+import math
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -15,10 +17,11 @@ from torch.nn import functional as F
 
 import tassl
 from small_store import OPTIONS
+from tassl.errors import OptionError
 from tassl.heads import HEADS
 from tassl.methods import METHODS, PARADIGMS
 from tassl.methods.base import Batch, Method
-from tassl.methods.mae import MaskedAutoencoder, masked_error, unpatch
+from tassl.methods.mae import MaskedAutoencoder, masked_error, measure_blocks, unpatch
 from tassl.methods.simclr import nt_xent
 from tassl.modality import MODALITIES
 from tassl.modality.base import Augmentation, Masking
@@ -52,13 +55,13 @@ def draw_batch(dims: int, channels: int, seed: int = 0) -> Batch:
 STILL = {"moco": {"queue": 0}, "dira": {"settings": {"moco": {"queue": 0}}}}
 
 
-def build(method: str, network: str, dims: int, channels: int) -> Method:
+def build(method: str, network: str, dims: int, channels: int, **choices) -> Method:
     torch.manual_seed(0)
     space = SPACES[dims]
     encoder = NETWORKS[network].load()(dims, channels, **OPTIONS[network])
     kind = METHODS[method].load()
     options = kind.fitting(Masking(0.6, 0.25, "test"), space) | STILL.get(method, {})
-    return kind(encoder, augment=Augment(RANGES), **options)
+    return kind(encoder, augment=Augment(RANGES), **options, **choices)
 
 
 def home_of(method: str) -> str:
@@ -378,6 +381,67 @@ def test_restored_tokens_return_to_their_places():
         torch.testing.assert_close(patches[0, both], patches[image, both])
         one = (places[0] & ~places[image]).flatten()
         assert not torch.isclose(patches[0, one], patches[image, one]).all(-1).any()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_blocks_are_measured_as_by_a_loop(dims):
+    images = torch.randn(2, 3, *SPACES[dims], generator=seeded(0)) * 5 + 2
+    mean, deviation = measure_blocks(images, 4)
+    corners = [range(0, size, 4) for size in SPACES[dims]]
+    for place in itertools.product(*corners):
+        window = (slice(None), slice(None), *[slice(k, k + 4) for k in place])
+        pixels = images[window].flatten(1)
+        for found, wanted in ((mean, pixels.mean(1)), (deviation, pixels.std(1, correction=0))):
+            wanted = wanted.view(-1, *[1] * (dims + 1)).expand_as(found[window])
+            torch.testing.assert_close(found[window], wanted)
+
+
+@torch.no_grad()
+def test_normalised_blocks_make_the_loss_blind_to_gain_and_level():
+    """The loss of one network on one input does not change with a gain of what is hidden."""
+    learner = build("mae", "vit", 2, 1, normalise=True)
+    images, hidden = learner.views(draw_batch(2, 1))
+    loss = learner.loss((images, hidden))
+    changed = torch.where(hidden, 3 * images + 1, images)
+    torch.testing.assert_close(learner.loss((changed, hidden)), loss, rtol=1e-4, atol=1e-5)
+    shown = learner.picture((images, hidden))["restored"]
+    assert torch.equal(shown.masked_select(~hidden), images.masked_select(~hidden))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("method", ["simclr", "moco", "byol"])
+def test_dropped_patches_have_no_part_in_the_loss(method, dims):
+    learner = build(method, "vit", dims, 1, drop=0.5).requires_grad_(False)
+    encoder = learner.encoder
+    assert isinstance(encoder, VisionTransformer)
+    *views, first, second = learner.views(draw_batch(dims, 1))
+    patches = math.prod(encoder.cells(SPACES[dims]))
+    for kept in (first, second):
+        assert kept.shape == (COUNT, round(patches / 2))
+        assert all(len(set(row.tolist())) == len(row) for row in kept)
+        assert int(kept.max()) < patches
+    assert not torch.equal(first, second)
+    loss = learner.loss((*views, first, second))
+    image = views[0].requires_grad_()
+    learner.loss((image, *views[1:], first, second)).backward()
+    seen = F.max_pool2d if dims == 2 else F.max_pool3d
+    touched = seen(image.grad.abs(), encoder.patch, ceil_mode=True).flatten(1) > 0
+    assert touched.sum(1).tolist() == [round(patches / 2)] * COUNT
+    assert touched.gather(1, first).all()
+    assert learner.picture((*views, first, second)).keys() == {"view 1", "view 2"}
+    every = torch.arange(patches).expand(COUNT, -1).flip(1)
+    whole = learner.loss(tuple(views))
+    assert not torch.allclose(whole, loss)
+    torch.testing.assert_close(learner.loss((*views, every, every)), whole)
+
+
+@pytest.mark.parametrize(
+    ("network", "drop", "told"),
+    [("cnn", 0.5, "on a network that needs whole images"), ("vit", 0.95, "wanted 0 to 0")],
+)
+def test_a_drop_that_cannot_be_is_refused(network, drop, told):
+    with pytest.raises(OptionError, match=told):
+        build("simclr", network, 2, 1, drop=drop)
 
 
 def test_masks_fit_the_modality():

@@ -6,12 +6,13 @@ import inspect
 
 import pytest
 import torch
+from monai.networks.layers.factories import Conv
 from torch import Tensor
 from torch.nn import functional as F
 
 from tassl.networks import NETWORKS
 from tassl.networks.base import Encoder, TokenEncoder
-from tassl.networks.decoder import Decoder
+from tassl.networks.decoder import Decoder, convolve_apart
 from tassl.networks.residual import ResidualCNN
 from tassl.networks.vit import Attention, VisionTransformer, sine_positions
 from tassl.transforms.draws import seeded
@@ -109,6 +110,15 @@ def test_decoder_returns_full_resolution(space, stem):
     for name, weight in [*encoder.named_parameters(), *decoder.named_parameters()]:
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("space", [(9, 7), (5, 6, 7)])
+def test_maps_and_images_read_apart_give_what_they_give_joined(space, channels):
+    layer = Conv[Conv.CONV, len(space)](8 + channels, 8, 3, 1, 1, bias=False)
+    maps, images = draw(2, 8, *space), draw(2, channels, *space)
+    joined = layer(torch.cat([maps, images], 1))
+    torch.testing.assert_close(convolve_apart(layer, maps, images), joined)
 
 
 @every_network

@@ -243,6 +243,13 @@ def test_a_dry_run_trains_nothing_and_is_taken_up(cohort, tmp_path, monkeypatch)
         tassl.pretrain(cohort, out=tmp_path / "run", time="2h", **KIND)
 
 
+def test_a_dry_run_falls_back_as_the_run_does(cohort, tmp_path, monkeypatch):
+    cost = Cost(10**6, 1.0, 1.0, 1.0, 10**6, 10**6)
+    monkeypatch.setattr(planning, "measure_cost", lambda *_, **job: cost)
+    few = {"modality": "ultrasound", "method": "barlow", "batch": 8, "quiet": True}
+    assert tassl.plan(cohort, out=tmp_path / "run", **few).method == "byol"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -338,6 +345,16 @@ def test_a_batch_that_does_not_fit_passes_in_parts(tensors, tmp_path, monkeypatc
         torch.testing.assert_close(one, other, rtol=0.05, atol=2e-3)
     lines = pd.read_csv(tmp_path / "parts/history.csv")
     assert lines.epoch.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_plan_then_says_what_was_trained(cohort, tmp_path, monkeypatch):
+    cost = Cost(10**6, 1.0, 1.0, 1.0, 10**6, 10**6)
+    monkeypatch.setattr(planning, "measure_cost", lambda *_, **job: cost)
+    plant(monkeypatch, MaskedAutoencoder, 4, MemoryError())
+    done = tassl.pretrain(cohort, out=tmp_path / "run", time="1h", **KIND, batch=8)
+    plan = read_plan(tmp_path / "run/pretrain/mae/plan.json")
+    assert plan.schedule.parts == done.recipe.training["parts"] == 2
+    assert "passes in 2 parts" in plan.reasons[0]
 
 
 def test_a_batch_that_is_compared_gets_smaller(tensors, tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from tassl.errors import OptionError, UnknownName
 from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.methods.simclr import SimCLR
+from tassl.methods.usual import DEAREST, usual_epochs
 from tassl.modality import MODALITIES
 from tassl.modality.base import Augmentation
 from tassl.networks import NETWORKS
@@ -307,3 +308,10 @@ def test_default_schedule_fits_the_images(images, dims, method):
     assert 1 <= plan.batch <= images
     assert plan.batch >= min(METHODS[method].smallest_batch, images)
     assert images // plan.batch >= 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_dear_methods_make_fewer_passes_so_that_the_effort_is_similar(method):
+    card = METHODS[method]
+    effort = usual_epochs(card, 624, 2) * card.cost / usual_epochs(METHODS["simclr"], 624, 2)
+    assert effort == pytest.approx(min(card.cost, DEAREST), rel=0.01)

@@ -225,7 +225,7 @@ class TestRun:
         ("choices", "words"),
         [
             ({"task": "classification", "degrade": "noise"}, "are for reconstruction"),
-            ({"shuffle_labels": True}, "images to restore have none"),
+            ({"shuffle_labels": True}, "have none but themselves"),
             ({"clean": "none", "degrade": "blur"}, "that of blur is not"),
             ({"degrade": "undersample"}, "is for mri"),
             ({"clean": "some"}, "No state of training images"),

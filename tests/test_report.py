@@ -52,6 +52,7 @@ SECTIONS = [
     "differences",
     "results",
     "advice",
+    "checks",
     "pretraining",
     "cases",
     "audit",
@@ -346,6 +347,64 @@ def test_shuffled_labels_are_announced(run: Path, classified: Path):
     assert "Negative control" not in write_page(classified).text
 
 
+@pytest.mark.parametrize(
+    ("control", "words"),
+    [("shuffle_pixels", "pixels were shuffled"), ("plant_confounder", "a mark was planted")],
+)
+def test_controls_of_images_are_announced(run: Path, classified: Path, control: str, words: str):
+    study = yaml.safe_load((run / "study.yaml").read_text())
+    (run / "study.yaml").write_text(yaml.safe_dump(study | {control: True}))
+    assert words in write_page(run).text
+    assert words in (run / "card.md").read_text()
+    assert words not in write_page(classified).text
+
+
+def save_checks(run: Path, **tables: str) -> None:
+    (run / "checks").mkdir(exist_ok=True)
+    for name, text in tables.items():
+        (run / "checks" / name.replace("_", ".")).write_text(text)
+
+
+def test_checks_are_shown(run: Path):
+    assert "Nothing of this has been measured yet." in write_page(run).text
+    ends = "{0},{0}_low,{0}_high,{0}_p"
+    gap = ends.format("difference")
+    against = ends.format("against")
+    drops = f"arm,kind,severity,plain,changed,{gap},{against},p_adjusted\n"
+    save_checks(
+        run,
+        leakage_csv=f"arm,{ends.format('accuracy')},chance,{ends.format('robustness')},sites,"
+        "subjects\nmae (frozen),.81,.7,.92,0,.5,,,,,2,64\n",
+        subgroups_csv=f"arm,kind,name,subjects,{ends.format('score')}\n"
+        "scratch,sex,F,31,.71,.6,1.2,0\nscratch,sex,M,4,,,,\n",
+        gaps_csv=f"arm,kind,best,worst,{gap},p\nscratch,sex,F,M,.2,.1,.3,.01,.002\n",
+        changes_csv=f"{drops}scratch,blur,3,.8,.61,-.19,-.25,-.13,0,,,,,0\n"
+        "scratch,noise,3,.8,.75,-.05,-.1,0,.05,,,,,1\n"
+        "scratch,mean of all,3,.8,.68,-.12,-.2,-.04,.01,,,,,.02\n",
+        confounder_csv=f"{drops}scratch,no mark,1,.9,.6,-.3,-.4,-.2,0,,,,,.001\n"
+        "mae (frozen),no mark,1,.7,.7,0,-.1,.1,1,.3,.2,.4,0,1\n",
+        notes_json="{}",
+    )
+    text = write_page(run).text
+    for words in (
+        "0.810", "[0.700, 0.920]", "64 subjects of 2 sites", "n/a",
+        "too few", "[0.600, 1.000]", "+0.200", "0.002",
+        "-0.120 [-0.200, -0.040]", "blur, x3 (-0.190)",
+        "follows the mark", "no evidence that it does",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "Nothing of this has been measured yet." not in text
+
+
+def test_checks_that_could_not_be_made_say_why(run: Path):
+    save_checks(run, notes_json='{"leakage": "Fewer than <two> sites are known."}')
+    assert "Fewer than &lt;two&gt; sites are known." in (write_report(run)).read_text()
+    save_checks(run, leakage_csv="arm,else\nscratch,1\n", changes_csv="arm\n")
+    text = write_page(run).text
+    assert "checks/leakage.csv cannot be read." in text
+    assert "checks/changes.csv cannot be read." in text
+
+
 def test_cautions_are_given_only_where_due(run: Path):
     edit_json(run / "audit.json", notes=[])
     assert list_cautions(load_run(run)) == []
@@ -623,6 +682,7 @@ def test_words():
     assert (probability(0.0004), probability(0.0321)) == ("< 0.001", "0.032")
     assert (duration(3.14), duration(75), duration(7384)) == ("3.1 s", "1 min 15 s", "2 h 3 min")
     assert sort_budgets(["all", "100", "5", "25", "5"]) == ["5", "25", "100", "all"]
+    assert sort_budgets(["all", "10%", "0.5%", "100%"]) == ["0.5%", "10%", "100%", "all"]
     assert markdown("a_b <i>\n* c|") == r"a\_b &lt;i&gt; \* c\|"
     assert Table(("n", "t"), (("+1.0", "a"), ("", "2b"), ("[1, 2]", "3"))).numeric == (True, False)
 

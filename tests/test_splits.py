@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tassl.errors import InputError
-from tassl.evaluation.splits import Subset, draw_splits, draw_subsets
+from tassl.evaluation.splits import Subset, count_labels, draw_splits, draw_subsets
 
 SIDES = ("train", "val", "test")
 
@@ -131,6 +131,21 @@ class TestSubsets:
         (short,) = [s for s in self.draw(table, budgets=(29,)) if (s.budget, s.draw) == ("29", 0)]
         counted = table.iloc[short.rows].groupby("label").subject.nunique()
         assert counted.tolist() == [29, 12]
+
+    def test_shares_are_of_each_class_with_one_subject_at_least(self, table: pd.DataFrame):
+        subsets = self.draw(table, budgets=(0.25, 0.01, 0.5))
+        assert list(dict.fromkeys(s.budget for s in subsets)) == ["1%", "25%", "50%", "all"]
+        for subset in subsets[:9]:
+            counted = table.iloc[subset.rows].groupby("label").subject.nunique().tolist()
+            assert counted == {"1%": [1, 1], "25%": [8, 3], "50%": [15, 6]}[subset.budget]
+
+    def test_shares_that_come_to_the_same_are_one_budget(self, table: pd.DataFrame):
+        names = {s.budget for s in self.draw(table, budgets=(0.01, 0.02, 0.03, 0.99))}
+        assert names == {"1%", "all"}
+
+    def test_labels_are_counted_in_subjects(self, table: pd.DataFrame):
+        subsets = self.draw(table, budgets=(5, 29, 0.01))
+        assert count_labels(table, subsets) == {"1%": 2, "5": 10, "29": 41, "all": 42}
 
     def test_without_strata(self, table: pd.DataFrame):
         usable = np.arange(len(table))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import optimize, special
 
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import (
+    Estimate,
     Scores,
+    _untransform,
     adjust_holm,
     estimate,
     score_draws,
@@ -181,6 +184,102 @@ class TestEstimate:
             moved = simulation.score(TRUTH + none.detectable).minus(simulation.score())
             found.append(estimate(moved, 0.95).p < 0.05)
         assert 0.7 < np.mean(found) < 0.9
+
+
+class TestSources:
+    """Subjects, draws, and what both share."""
+
+    @staticmethod
+    def cross(values: np.ndarray, resamples: int = 4000, seed: int = 0) -> Scores:
+        """Scores of (draw, subject) values, as a mean."""
+        count = values.shape[1]
+        rng = np.random.default_rng(seed)
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count
+        return Scores(values.mean(1), weights @ values.T, count)
+
+    def test_error_is_that_of_the_two_way_table(self):
+        """Mean squares by hand: subjects + draws - rest, each over the number of values."""
+        rng = np.random.default_rng(0)
+        draws, subjects = 5, 40
+        values = rng.normal(0, 1, subjects) + rng.normal(0, 0.5, (draws, 1))
+        values = values + rng.normal(0, 1.5, (draws, subjects))
+        rows, columns = values.mean(1, keepdims=True), values.mean(0, keepdims=True)
+        rest = values - rows - columns + values.mean()
+        by_draw = subjects * float(((rows - values.mean()) ** 2).sum()) / (draws - 1)
+        by_subject = draws * float(((columns - values.mean()) ** 2).sum()) / (subjects - 1)
+        by_both = float((rest**2).sum()) / ((draws - 1) * (subjects - 1))
+        expected = ((by_subject + by_draw - by_both) / values.size) ** 0.5
+        found = estimate(self.cross(values), 0.95)
+        narrow = estimate(self.cross(values), 0.5)
+        error = (found.detectable - (found.high - found.low) / 2) / _quantile(found, narrow)
+        assert error == pytest.approx(expected, rel=0.03)
+
+    def test_draws_that_vary_less_than_chance_add_nothing(self):
+        rng = np.random.default_rng(0)
+        shared = rng.normal(0.5, 0.1, 30)
+        noise = rng.normal(0, 0.1, (3, 30))
+        values = shared + noise - noise.mean(1, keepdims=True)
+        scores = self.cross(values)
+        alone = self.cross(values.mean(0, keepdims=True))
+        found, single = estimate(scores, 0.95), estimate(alone, 0.95)
+        assert found.high - found.low == pytest.approx(single.high - single.low)
+
+    def test_a_lucky_arm_borrows_the_variance_of_the_others(self):
+        rng = np.random.default_rng(0)
+        shared = rng.normal(0.5, 0.01, 30)
+        lucky = self.cross(shared + np.zeros((3, 1)))
+        others = [self.cross(shared + rng.normal(0, 0.1, (3, 1))) for _ in range(4)]
+        own, pooled = estimate(lucky, 0.95), estimate(lucky, 0.95, [lucky, *others])
+        assert pooled.high - pooled.low > 5 * (own.high - own.low)
+
+    @pytest.mark.parametrize(("subjects", "least"), [(2, 0.5), (5, 1 / 16), (20, 2**-19)])
+    def test_no_probability_is_below_that_of_equal_signs(self, subjects: int, least: float):
+        values = 0.3 + 1e-9 * np.random.default_rng(0).normal(size=(3, subjects))
+        assert estimate(self.cross(values), 0.95).p == least
+        assert estimate(self.cross(np.full((3, subjects), 0.3)), 0.95).p == least
+
+    @pytest.mark.parametrize("draws", [1, 3])
+    def test_degenerate_scores(self, draws: int):
+        gone = Scores(np.full(draws, np.nan), np.full((9, draws), np.nan), 30)
+        found = estimate(gone, 0.95, [gone], skewed=True)
+        assert (found.p, np.isnan(found.low)) == (1, True)
+        still = estimate(self.cross(np.full((draws, 30), 0.7)), 0.95, skewed=True)
+        assert still.low == still.value == still.high
+
+
+class TestLean:
+    def test_the_interval_leans_to_the_long_tail(self):
+        """A mean of values with a long lower tail is more often too high than too low."""
+        values = 1 - np.random.default_rng(0).exponential(0.1, (1, 30))
+        scores = TestSources.cross(values)
+        plain, found = estimate(scores, 0.95), estimate(scores, 0.95, skewed=True)
+        assert found.low < plain.low
+        assert found.high < plain.high
+        assert found.p == plain.p
+
+    def test_symmetric_values_keep_their_interval(self):
+        half = np.random.default_rng(0).normal(0, 0.1, 20)
+        scores = TestSources.cross(0.5 + np.r_[half, -half][None], 20_000)
+        plain, found = estimate(scores, 0.95), estimate(scores, 0.95, skewed=True)
+        width = plain.high - plain.low
+        assert found.low == pytest.approx(plain.low, abs=0.03 * width)
+        assert found.high == pytest.approx(plain.high, abs=0.03 * width)
+
+    @pytest.mark.parametrize("skewness", [-0.6, -0.1, 0.2, 0.5])
+    def test_inverse_of_halls_transformation(self, skewness: float):
+        for end in (-2.1, -0.4, 1.3, 2.4):
+            t = _untransform(end, skewness)
+            g = t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
+            assert g == pytest.approx(end)
+
+
+def _quantile(found: Estimate, narrow: Estimate) -> float:
+    """The t quantile of 80% power, whose freedom follows from the widths at two levels."""
+    ratio = (found.high - found.low) / (narrow.high - narrow.low)
+    freedom = optimize.brentq(
+        lambda df: special.stdtrit(df, 0.975) / special.stdtrit(df, 0.75) - ratio, 1, 1e4
+    )
+    return float(special.stdtrit(freedom, 0.8))
 
 
 class TestHolm:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import Estimate, Scores
 from tassl.evaluation.verdict import (
@@ -110,13 +109,12 @@ def test_reference_is_the_best_baseline():
 
 
 def test_unknown_probability_is_no_evidence():
-    gap = Estimate(-0.1, -0.2, 0.0, np.nan, 0.1)
     scores = {
         (arm.name, "5", "dice"): Scores(np.full(3, 0.5), np.full((9, 3), 0.5), 1) for arm in ARMS
     }
     (finding,) = compare(scores, ARMS, "dice", PROTOCOL)
     assert finding.verdict == NO_EVIDENCE
-    assert _word(gap, np.nan, PROTOCOL.alpha, METRICS["dice"].merit) == NO_EVIDENCE
+    assert _word(-0.1, np.nan, PROTOCOL.alpha) == NO_EVIDENCE
 
 
 @pytest.mark.parametrize(("subjects", "words"), [(19, "19 test subjects"), (1, "1 test subject")])

@@ -132,19 +132,20 @@ def predict_rows(head: Head, tensors: Tensors, rows: np.ndarray, batch: int) -> 
 
 @torch.no_grad()
 def embed_rows(encoder: Encoder, tensors: Tensors, rows: np.ndarray, batch: int) -> np.ndarray:
-    """Features of an encoder left as it is, (row, width) float32.
+    """Features of an encoder left as it is, (row, 2 * sum of widths) float32.
 
-    Mean and deviation over the coarsest map: the mean alone hides what a small sign changes.
+    Mean and deviation over the map of every level: the mean alone hides what a small sign changes,
+    and the coarsest map alone what fine texture tells.
     """
     hold_memory()
     encoder.to(device()).eval()
     parts = []
     for start in range(0, len(rows), batch):
         with autocast():
-            images = tensors.images(rows[start : start + batch]).to(device())
-            last = encoder.features(images)[-1]
-        flat = last.flatten(2).float().cpu()
-        parts.append(torch.cat([flat.mean(2), flat.std(2, correction=0)], 1))
+            maps = encoder.features(tensors.images(rows[start : start + batch]).to(device()))
+        levels = [level.flatten(2).float() for level in maps]
+        told = [part for flat in levels for part in (flat.mean(2), flat.std(2, correction=0))]
+        parts.append(torch.cat(told, 1).cpu())
     return torch.cat(parts).numpy()
 
 

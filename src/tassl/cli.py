@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from tassl.cli_evidence import app as evidence
+from tassl.cli_suite import benchmark, compare, export
 from tassl.errors import OptionError, TasslError
 from tassl.heads import HEADS
 from tassl.methods import METHODS
@@ -33,6 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(evidence, name="evidence")
+for command in (benchmark, compare, export):
+    app.command()(command)
 
 
 def _names(registry: Mapping[str, Any]) -> str:
@@ -73,6 +76,7 @@ PREPARING: Offered = READING | {
     "degrade": (None, _offer(str, f"What to undo, as noise:0.5: {_names(DEGRADATIONS)}.")),
     "clean": (None, _offer(str, "none: reconstruction learns from noisy images alone.")),
     "size": (None, _offer(int, "Most pixels along a side.")),
+    "external": ("", Annotated[str, typer.Option(help="Test this site, and no other.")]),
     "drop_near_duplicates": (
         False,
         _flag("--drop-near-duplicates", "Take copies across the split out."),
@@ -87,6 +91,14 @@ PRETRAINING: Offered = {
     "time": (None, _offer(str, "Most time of each pretraining: 30m, 2h.")),
     "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
     "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
+}
+COURSE: Offered = {
+    "course": (
+        "cosine",
+        Annotated[
+            str, typer.Option(help="constant: the same command with more --epochs goes on later.")
+        ],
+    ),
 }
 SHARING: Offered = {
     "devices": (
@@ -115,13 +127,20 @@ SITUATION: Offered = {
     "network": PRETRAINING["network"],
 }
 STEPS: Offered = {"steps": (None, _offer(int, "Optimiser steps of each trained arm."))}
-BUDGETS: Offered = {"budgets": (None, _offer(str, "Labelled subjects, as in 5,10,25."))}
+BUDGETS: Offered = {"budgets": (None, _offer(str, "Labelled subjects, as in 5,10,25 or 1%,10%."))}
+DRAWS: Offered = {"draws": (None, _offer(int, "Label subsets per budget."))}
 JUDGING: Offered = {
     **STEPS,
     **BUDGETS,
-    "draws": (None, _offer(int, "Label subsets per budget.")),
+    **DRAWS,
+    "subsets": (None, _offer(str, "Label subsets of another run: its subsets.json.")),
     "ordinal": (False, _flag("--ordinal", "Classes are grades: score kappa too.")),
     "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
+    "shuffle_pixels": (False, _flag("--shuffle-pixels", "Negative control of all shapes.")),
+    "plant_confounder": (
+        False,
+        _flag("--plant-confounder", "Mark the class in all images but the tested: who falls?"),
+    ),
 }
 
 
@@ -239,7 +258,7 @@ def audit(
 
 
 @app.command()
-@takes(PREPARING, PRETRAINING, SHARING)
+@takes(PREPARING, PRETRAINING, COURSE, SHARING)
 def pretrain(
     data: Data,
     method: Method,
@@ -349,6 +368,28 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
 
 
 @app.command()
+@takes(BUDGETS, DRAWS)
+def protocol(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **choices: Any,
+) -> None:
+    """Say what every comparison does: splits, budgets, arms, tuning, intervals, tests, verdict."""
+    from tassl.steps import make_protocol
+    from tassl.study.rules import describe_protocol, list_facts
+
+    rules = make_protocol(**choices)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(list_facts(rules), indent=1))
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(describe_protocol(rules)))
+
+
+@app.command()
 def modality(
     name: Annotated[str | None, typer.Argument(help=f"One of: {_names(MODALITIES)}.")] = None,
 ) -> None:
@@ -371,13 +412,22 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _numbers(text: str | None) -> tuple[int, ...] | None:
+def _budgets(text: str | None) -> tuple[float, ...] | None:
+    """Numbers or shares of subjects; 100% is left out, since all labels are always tried."""
     if text is None:
         return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        if not any(part.endswith("%") for part in parts):
+            return tuple(map(int, parts))
+        shares = [float(part.removesuffix("%")) / 100 for part in parts if part.endswith("%")]
+        if len(shares) == len(parts) and all(0 < share <= 1 for share in shares):
+            return tuple(share for share in shares if share < 1)
     except ValueError:
-        raise OptionError(f"--budgets {text!r}: wanted whole numbers, as in 5,10,25.") from None
+        pass
+    raise OptionError(
+        f"--budgets {text!r}: wanted whole numbers, as in 5,10,25, or shares, as in 1%,10%."
+    )
 
 
 def _strengths(items: list[str] | None) -> dict[str, float]:
@@ -389,7 +439,7 @@ def _strengths(items: list[str] | None) -> dict[str, float]:
 
 
 PARSED: dict[str, Callable[[Any], Any]] = {
-    "budgets": _numbers,
+    "budgets": _budgets,
     "augment": _strengths,
     "allow": lambda names: tuple(names or ()),
 }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tassl.checkpoint import Checkpoint
 from tassl.data.audit import SEVERITIES, Audit
@@ -146,7 +144,8 @@ def pretrain(
         data: File or folder of images; labels are not needed.
         method: Key in `tassl.methods.METHODS`; its fallback is taken where batches are too small.
         modality: Key in `tassl.modality.MODALITIES`.
-        out: New folder; the checkpoint goes to `out/pretrain/METHOD`.
+        out: New folder; the checkpoint goes to `out/pretrain/METHOD`. A run with `course`
+            "constant" goes on from there where more epochs are asked for.
         task: Task that the features are for: sets network and locality.
         quiet: Say nothing.
         **choices: As for `run`.
@@ -160,7 +159,8 @@ def pretrain(
         prepared, silent = join_prepared(study, folder), Narrator(quiet=True)
         (method,) = choose_safe(study, prepared, [method], silent)
         return pretrain_one(study, prepared, method, folder / "pretrain" / method, silent)
-    prepared, clock = _start(study, folder, narrator)
+    free = ("epochs",) if study.course == "constant" else ()
+    prepared, clock = _start(study, folder, narrator, free=free)
     if ranks.count > 1:
         share_split(folder, prepared)
     (method,) = choose_safe(study, prepared, [method], narrator)
@@ -200,6 +200,7 @@ def plan(
             "A few steps are measured in one process. Leave out --dry-run or --devices and --nodes."
         )
     prepared, _ = _start(study, folder, narrator)
+    (method,) = choose_safe(study, prepared, [method], narrator)
     return plan_one(study, prepared, method, narrator)
 
 
@@ -251,7 +252,7 @@ def report(run: str | Path) -> Path:
 def make_study(
     data: str | Path,
     *,
-    budgets: tuple[int, ...] | None = None,
+    budgets: Sequence[float] | None = None,
     draws: int | None = None,
     **choices: Any,
 ) -> Study:
@@ -260,11 +261,7 @@ def make_study(
     Raises:
         OptionError: A choice is unknown.
     """
-    protocol = Protocol()
-    if budgets is not None:
-        protocol = replace(protocol, budgets=tuple(int(b) for b in np.sort(budgets)))
-    if draws is not None:
-        protocol = replace(protocol, draws=draws)
+    protocol = make_protocol(budgets, draws)
     given = {name: value for name, value in choices.items() if value is not None}
     try:
         return Study(data=str(data), protocol=protocol, **given)
@@ -272,12 +269,26 @@ def make_study(
         raise OptionError(f"{error}. See tassl.study.Study for the choices.") from None
 
 
+def make_protocol(budgets: Sequence[float] | None = None, draws: int | None = None) -> Protocol:
+    """The protocol, with other label budgets or another number of draws where they are given."""
+    protocol = Protocol()
+    if budgets is not None:
+        rising = tuple(b if 0 < b < 1 else int(b) for b in sorted(budgets))
+        protocol = replace(protocol, budgets=rising)
+    return protocol if draws is None else replace(protocol, draws=draws)
+
+
 def _start(
-    study: Study, folder: Path, narrator: Narrator, *, notes: bool = False
+    study: Study,
+    folder: Path,
+    narrator: Narrator,
+    *,
+    notes: bool = False,
+    free: Collection[str] = (),
 ) -> tuple[Prepared, Clock]:
     """Check the study, claim its folder and prepare its data."""
     study.check()
-    claim_folder(folder, study.facts())
+    claim_folder(folder, study.facts(), free)
     (folder / SPLIT).unlink(missing_ok=True)
     clock = Clock(folder)
     return prepare_data(study, folder, narrator, clock, notes=notes), clock

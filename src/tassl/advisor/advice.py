@@ -11,7 +11,6 @@ import numpy as np
 from tassl.advisor.candidates import (
     PASSES,
     PUBLISHED,
-    SLOW_ON_VOLUMES,
     Options,
     choose_options,
     find_veto,
@@ -143,8 +142,7 @@ class Advice:
 
     def pick(self, count: int) -> list[Strategy]:
         """The first strategies to measure; of those that are level the cheapest come first."""
-        slow = SLOW_ON_VOLUMES if self.query.space == 3 else ()
-        left, chosen = [s for s in self.ranking if s.method not in slow], []
+        left, chosen = list(self.ranking), []
         while left and len(chosen) < count:
             level = [s for s in left if s.gain.mean > left[0].gain.mean - LEVEL_POINTS]
             chosen.append(min(level, key=lambda s: PASSES[s.paradigm]))

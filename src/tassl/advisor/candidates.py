@@ -30,9 +30,6 @@ PUBLISHED = {
     "dira": "DiRA",
 }
 PASSES = {"contrastive": 2, "predictive": 2, "generative": 1, "hybrid": 3}
-# On volumes a pass of these takes 4 (joint) to 30 (dense) times that of a masked autoencoder, so a
-# run does not try them unasked; the other two are made of the same parts as joint.
-SLOW_ON_VOLUMES = ("dense", "joint", "swin-unetr", "dira")
 MASKED = ("mae", "context", "jepa", "ibot", "joint", "mae-simclr")
 FROZEN_LABELS = 40
 # Rough figures of a small network on two processor cores, for orders of magnitude only.
@@ -77,7 +74,7 @@ def choose_options(query: Query, method: str) -> Options:
     card, profile = METHODS[method], query.profile
     ranges = profile.augmentation(query.where)
     masked = profile.masking if method in MASKED else None
-    epochs = usual_epochs(query.images, query.space) if query.images else None
+    epochs = usual_epochs(card, query.images, query.space) if query.images else None
     batch = _batch(query, card)
     seen = (epochs or 0) * (query.images or 0) * PASSES[card.paradigm]
     return Options(

@@ -19,6 +19,8 @@ Columns of the table:
     boxes     (class, low corner..., high corner...) one after another, in pixels along the axes as
               they lie in memory; None where unknown, () where there is nothing to find
     site      acquisition site or scanner, "" where unknown
+    sex       "F", "M" or "O", or the code 0, 1 or 2 of a table without a key; "" where unknown
+    age       in years, 90 for all who are older; NaN where unknown
     spacing   mm per pixel along each axis where a table gives it and the file does not; ()
 """
 
@@ -39,7 +41,8 @@ from tassl.errors import InputError, LeakError, OptionError
 
 BLANK: dict[str, object] = {
     "parts": (), "array": "", "item": -1, "study": "", "order": -1, "split": "", "label": -1,
-    "findings": (), "value": math.nan, "masks": (), "boxes": None, "site": "", "spacing": (),
+    "findings": (), "value": math.nan, "masks": (), "boxes": None, "site": "", "sex": "",
+    "age": math.nan, "spacing": (),
 }  # fmt: skip
 COLUMNS = ("id", "file", "subject", *BLANK)
 SPLITS = ("train", "val", "test")
@@ -121,6 +124,9 @@ class Manifest:
         yield "spacing", _range(pd.Series(sizes), "mm")
         sites = table.site[table.site != ""]
         yield "sites", f"{sites.nunique()}, {len(sites)} images" if len(sites) else ""
+        sexes = table.sex[table.sex != ""].value_counts().sort_index()
+        yield "sexes", ", ".join(f"{name} {count}" for name, count in sexes.items())
+        yield "ages", _range(table.age.dropna(), "years")
         split = table.split.value_counts()
         given = ", ".join(f"{name} {split[name]}" for name in SPLITS if name in split)
         yield "splits", given or "none given: tassl draws its own, by subject"

@@ -12,6 +12,7 @@ from tassl.errors import OptionError
 
 LENGTH = 12
 SHORTEST_KEY = 8
+OLDEST = 90.0  # years
 
 
 def pseudonym(identity: str, key: bytes) -> str:
@@ -24,6 +25,11 @@ def pseudonym(identity: str, key: bytes) -> str:
     Source: HMAC-SHA256, RFC 2104 and FIPS 198-1.
     """
     return hmac.new(key, identity.encode(), hashlib.sha256).hexdigest()[:LENGTH]
+
+
+def cap_age(years: float) -> float:
+    """The age, 90 for all who are older: a rare age names a person (45 CFR 164.514(b)(2))."""
+    return min(years, OLDEST)
 
 
 def read_key() -> bytes:

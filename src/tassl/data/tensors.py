@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from tassl.data.store import Store
 
 MOST_IMAGES_FOR_STATISTICS = 1000
+Change = Callable[[Tensor, np.ndarray], Tensor]  # normalised images and their rows to images
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,14 @@ class Tensors:
     Args:
         store: Images and masks.
         normalisation: Applied to every image.
+        changes: Made to every normalised image thereafter, one after another.
     """
 
-    def __init__(self, store: Store, normalisation: Normalisation) -> None:
+    def __init__(
+        self, store: Store, normalisation: Normalisation, changes: tuple[Change, ...] = ()
+    ) -> None:
         self.store = store
+        self.changes = changes
         self.normalisation = normalisation
         shape = (1, -1, *[1] * store.dims)
         self._mean = torch.tensor(normalisation.mean).view(shape)
@@ -51,11 +56,22 @@ class Tensors:
 
     def images(self, rows: np.ndarray) -> Tensor:
         """Normalised images, (row, channel, *space) float32."""
-        return self._normalise(self.store.images[rows])
+        images = self._normalise(self.store.images[rows])
+        for change in self.changes:
+            images = change(images, rows)
+        return images
 
     def crops(self, rows: np.ndarray, starts: np.ndarray, size: Sequence[int]) -> Tensor:
         """Normalised windows, (row, channel, *size) float32; see `Store.crops`."""
-        return self._normalise(self.store.crops(rows, starts, size))
+        if not self.changes:
+            return self._normalise(self.store.crops(rows, starts, size))
+        windows = [[slice(a, a + n) for a, n in zip(start, size, strict=True)] for start in starts]
+        images = self.images(rows)
+        return torch.stack([own[(..., *w)] for own, w in zip(images, windows, strict=True)])
+
+    def changed(self, *changes: Change) -> Tensors:
+        """The same images with more changes."""
+        return Tensors(self.store, self.normalisation, (*self.changes, *changes))
 
     def masks(self, rows: np.ndarray) -> Tensor:
         """Class numbers, (row, *space) int64."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 
-from tassl.evaluation import classification, reconstruction, regression, segmentation
+from tassl.evaluation import (
+    classification,
+    detection,
+    reconstruction,
+    regression,
+    segmentation,
+)
 from tassl.evaluation.columns import weigh
 
 Score = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
@@ -70,6 +77,7 @@ def of_images(
 
 RELOADED = "Maier-Hein et al., Nature Methods 2024, arXiv:2206.01653"
 FIXED_RANGE = "Dohmen et al. 2024, arXiv:2408.06075"
+NNDETECTION = "Baumgartner et al., MICCAI 2021, arXiv:2106.00817"
 BLAND = "Bland & Altman, Lancet 1986"
 
 METRICS: dict[str, Metric] = {
@@ -149,6 +157,32 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, math.inf),
         best=0.0,
     ),
+    "map": Metric(
+        "mAP at IoU 0.1 to 0.5",
+        detection.average_precision(*detection.OVERLAPS),
+        f"mean over nine overlaps; {NNDETECTION}",
+    ),
+    **{
+        f"ap_{overlap * 100:.0f}": Metric(
+            f"AP at IoU {overlap}",
+            detection.average_precision(overlap),
+            "Lin et al., ECCV 2014, arXiv:1405.0312; mean over classes",
+        )
+        for overlap in (0.1, 0.3, 0.5)
+    },
+    "cpm": Metric(
+        "Mean FROC sensitivity (CPM)",
+        detection.sensitivity_at(*detection.ALARMS),
+        "Setio et al., Med. Image Anal. 2017, arXiv:1612.08012; found at IoU 0.1",
+    ),
+    **{
+        f"sensitivity_{Fraction(alarms)}": Metric(
+            f"Sensitivity at {Fraction(alarms)} false alarms per image",
+            detection.sensitivity_at(alarms),
+            "Bunch et al., Proc. SPIE 1977; found at IoU 0.1",
+        )
+        for alarms in detection.ALARMS
+    },
     "mae": of_images(
         "MAE",
         regression.absolute_error,

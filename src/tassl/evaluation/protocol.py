@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,8 @@ class Protocol:
 
     Args:
         name: Name and version.
-        budgets: Labelled subjects (per class for classification), rising; "all" comes on top.
+        budgets: Labelled subjects (per class for classification), rising; below 1 a share of them,
+            at least one of each class; "all" comes on top.
         draws: Label subsets per budget; each is nested in the same draw of the next budget.
         val_share: Subjects held out for tuning where the data set gives no validation split.
         test_share: Subjects held out for testing where the data set gives no test split.
@@ -23,8 +24,8 @@ class Protocol:
         alpha: Family-wise error of the verdicts, after Holm.
     """
 
-    name: str = "tassl-1-draft"
-    budgets: tuple[int, ...] = (5, 10, 25, 100)
+    name: str = "tassl-1"
+    budgets: tuple[float, ...] = (5, 10, 25, 100)
     draws: int = 4
     val_share: float = 0.1
     test_share: float = 0.25
@@ -33,3 +34,14 @@ class Protocol:
     resamples: int = 2000
     confidence: float = 0.95
     alpha: float = 0.05
+
+    @property
+    def changes(self) -> list[str]:
+        """What is another than the name stands for."""
+        usual = asdict(Protocol())
+        return [name for name, value in asdict(self).items() if value != usual[name]]
+
+    @property
+    def title(self) -> str:
+        """The name, and what was changed of what it stands for."""
+        return f"{self.name}, but for {', '.join(self.changes)}" if self.changes else self.name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tassl.errors import InputError
+from tassl.errors import InputError, OptionError, UnknownName
 
 FIFTHS = 5
 
@@ -43,6 +43,11 @@ def number_quantiles(table: pd.DataFrame) -> np.ndarray:
     return table.subject.map(_rank_fifths(means)).fillna(-1).astype(int).to_numpy()
 
 
+def split_halves(values: np.ndarray) -> np.ndarray:
+    """1 above the median, 0 else, -1 where unknown (NaN)."""
+    return np.where(np.isfinite(values), values > np.nanmedian(values), -1).astype(int)
+
+
 def draw_splits(table: pd.DataFrame, val: float, test: float, seed: int) -> np.ndarray:
     """Assign every row to "train", "val" or "test"; given splits are kept.
 
@@ -73,10 +78,36 @@ def draw_splits(table: pd.DataFrame, val: float, test: float, seed: int) -> np.n
     return split
 
 
+def hold_out_site(table: pd.DataFrame, site: str) -> pd.DataFrame:
+    """Give one site to the test, and nothing else.
+
+    Subjects with an image there are tested with all they have. Other images that the data set
+    gives to the test are as if it gave them to no side.
+
+    Args:
+        table: Columns subject, site, split.
+        site: Name of the site.
+
+    Raises:
+        OptionError: No image is from there.
+    """
+    known = sorted(set(table.site) - {""})
+    if not known:
+        raise OptionError(
+            f"--external {site!r} came, but the data name no sites. Give a table with a column "
+            "'site' as --csv."
+        )
+    if site not in known:
+        raise UnknownName("site", site, known)
+    there = table.subject.isin(table.subject[table.site == site])
+    given = table.split.where(table.split != "test", "")
+    return table.assign(split=given.where(~there, "test"))
+
+
 def draw_subsets(
     table: pd.DataFrame,
     usable: np.ndarray,
-    budgets: Sequence[int],
+    budgets: Sequence[float],
     draws: int,
     seed: int,
     *,
@@ -88,8 +119,9 @@ def draw_subsets(
     Args:
         table: Columns subject, label; value for `even`.
         usable: Rows that may be labelled (training side, with a label or mask).
-        budgets: Subjects, per class if stratified. Budgets that all classes fall short of, and
-            those that would take every subject, are left to "all".
+        budgets: Subjects, per class if stratified; below 1 a share of them, at least one of each
+            class. Of budgets that come to the same the smallest is kept; those that would take
+            every subject are left to "all".
         draws: Draws per budget.
         seed: Of the draws.
         stratified: Count subjects per class.
@@ -103,7 +135,11 @@ def draw_subsets(
     if not stratified:
         strata[:] = 0
     sizes = strata.value_counts()
-    kept = [b for b in sorted(set(budgets)) if b < int(sizes.max())]
+    totals = {
+        sum(min(_count_taken(b, n), n) for n in sizes): b for b in sorted(budgets, reverse=True)
+    }
+    totals.pop(sum(sizes), None)
+    kept = [budget for _, budget in sorted(totals.items())]
     subsets = []
     for draw in range(draws):
         rng = np.random.default_rng((seed, draw, 1))
@@ -112,11 +148,32 @@ def draw_subsets(
         else:
             queues = [rng.permutation(strata.index[strata == c]) for c in sorted(sizes.index)]
         for budget in [*kept, None]:
-            chosen = np.concatenate([queue[:budget] for queue in queues])
+            taken = [queue[: budget and _count_taken(budget, len(queue))] for queue in queues]
+            chosen = np.concatenate(taken)
             rows = usable[np.isin(pool.subject.to_numpy(), chosen)]
-            subsets.append(Subset(str(budget or "all"), draw, np.sort(rows)))
-    order = [str(b) for b in kept] + ["all"]
+            subsets.append(Subset(name_budget(budget), draw, np.sort(rows)))
+    order = [name_budget(budget) for budget in [*kept, None]]
     return sorted(subsets, key=lambda subset: (order.index(subset.budget), subset.draw))
+
+
+def count_labels(table: pd.DataFrame, subsets: Sequence[Subset]) -> dict[str, float]:
+    """Labelled subjects by budget, mean over draws; in the order of the subsets."""
+    counts: dict[str, list[int]] = {}
+    for subset in subsets:
+        counts.setdefault(subset.budget, []).append(table.subject.iloc[subset.rows].nunique())
+    return {budget: float(np.mean(found)) for budget, found in counts.items()}
+
+
+def name_budget(budget: float | None) -> str:
+    """A budget as it stands in tables: "5", "10%", "all"."""
+    if budget is None:
+        return "all"
+    return f"{100 * budget:g}%" if budget < 1 else f"{budget:g}"
+
+
+def _count_taken(budget: float, pool: int) -> int:
+    """Subjects that a budget takes of a class."""
+    return max(1, round(budget * pool)) if budget < 1 else int(budget)
 
 
 def _rank_fifths(means: pd.Series) -> pd.Series:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
-from tassl.evaluation.metrics import METRICS, show_score
+from tassl.evaluation.effects import Effect, measure_effect
+from tassl.evaluation.efficiency import Saving
+from tassl.evaluation.finding import (
+    FEWEST_DRAWS,
+    HELPS,
+    HURTS,
+    NO_EVIDENCE,
+    OVERALL,
+    Arm,
+    Finding,
+)
+from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.protocol import Protocol
+from tassl.evaluation.sentence import Told, tell
 from tassl.evaluation.statistics import (
-    POWER,
     Estimate,
     Scores,
     adjust_holm,
@@ -20,46 +31,7 @@ from tassl.evaluation.statistics import (
     subject_weights,
 )
 
-HELPS, NO_EVIDENCE, HURTS = "helps", "no evidence", "hurts"
-FEWEST_SUBJECTS = 20
 SIDE_RESAMPLES = 200  # of metrics that decide nothing
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to use the labels.
-
-    Args:
-        name: As it stands in tables.
-        method: Pretext method, "" for a baseline.
-        adaptation: "finetune", "frozen" or "pixels".
-    """
-
-    name: str
-    method: str
-    adaptation: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A pretrained arm against the best baseline at one budget.
-
-    Args:
-        budget: Label budget.
-        arm: Name of the pretrained arm.
-        reference: Name of the baseline with the best mean.
-        difference: Arm minus reference, on the task's first metric; below zero is better where
-            less of the metric is.
-        p_adjusted: After Holm over all findings of the study.
-        verdict: "helps", "no evidence" or "hurts".
-    """
-
-    budget: str
-    arm: str
-    reference: str
-    difference: Estimate
-    p_adjusted: float
-    verdict: str
 
 
 Predictions = Mapping[tuple[str, str], Sequence[pd.DataFrame]]
@@ -92,27 +64,39 @@ def compare(
 ) -> list[Finding]:
     """Compare every pretrained arm with the best baseline of its budget.
 
-    Differences are arm minus baseline as they stand; what is good follows from the metric.
+    Differences are arm minus baseline as they stand; what is good follows from the metric. Areas of
+    curves are compared like a further budget, in the same family of tests: a study without an
+    effect then claims one with probability `alpha` at most, wherever it looks.
 
     The baseline is the best of several, picked on the same subjects. That makes *helps* harder
     to reach and *hurts* easier, so the probability of a loss is multiplied by their number.
     """
     budgets = list(dict.fromkeys(budget for _, budget, _ in scores))
-    merit = METRICS[metric].merit
+    card = METRICS[metric]
     baselines = [arm.name for arm in arms if not arm.method]
     pretrained = [arm.name for arm in arms if arm.method]
     drafts: list[tuple[str, str, str, Estimate]] = []
+    effects: list[Effect | None] = []
     for budget in budgets:
         here = {arm.name: scores[arm.name, budget, metric] for arm in arms}
-        best = max(baselines, key=lambda name: merit(here[name].observed.mean()))
+        best = max(baselines, key=lambda name: card.merit(here[name].observed.mean()))
         pairs = [here[name].minus(here[best]) for name in pretrained]
         for name, pair in zip(pretrained, pairs, strict=True):
             drafts.append((budget, name, best, estimate(pair, protocol.confidence, pairs)))
-    picked = [d.p * (len(baselines) if merit(d.value) < 0 else 1) for *_, d in drafts]
-    return [
-        Finding(budget, arm, best, gap, float(p), _word(gap, p, protocol.alpha, merit))
-        for (budget, arm, best, gap), p in zip(drafts, adjust_holm(picked), strict=True)
-    ]
+            gaps = pair.by_subject
+            found = None if gaps is None else measure_effect(gaps, card.sign, protocol.confidence)
+            effects.append(found)
+    picked = [d.p * (len(baselines) if card.merit(d.value) < 0 else 1) for *_, d in drafts]
+    ranks = adjust_holm([found.p if found else np.nan for found in effects])
+    draws = min(len(values.observed) for values in scores.values())
+    alpha = protocol.alpha if draws >= FEWEST_DRAWS else 0.0
+    findings = []
+    for draft, p, found, rank in zip(drafts, adjust_holm(picked), effects, ranks, strict=True):
+        word = _word(card.merit(draft[-1].value), p, alpha)
+        other = _word(found.superiority - 0.5, rank, alpha) if found else word
+        rank = float(rank) if found else None
+        findings.append(Finding(*draft, float(p), word, found, rank, word != other))
+    return findings
 
 
 def tabulate(
@@ -127,7 +111,8 @@ def tabulate(
     found = {(finding.arm, finding.budget): finding for finding in findings}
     rows = []
     for (name, budget, measured), values in scores.items():
-        arm, own = by_name[name], estimate(values, confidence)
+        like = [other for (_, *where), other in scores.items() if where == [budget, measured]]
+        arm, own = by_name[name], estimate(values, confidence, like, skewed=True)
         bounds = METRICS[measured].bounds
         row = {
             "arm": name,
@@ -148,9 +133,15 @@ def tabulate(
 
 
 def conclude(
-    findings: Sequence[Finding], metric: str, unit: str, subjects: int, measured_in: str = ""
+    findings: Sequence[Finding],
+    metric: str,
+    unit: str,
+    subjects: int,
+    measured_in: str = "",
+    savings: Sequence[Saving] = (),
+    draws: int = FEWEST_DRAWS,
 ) -> dict[str, object]:
-    """The verdict: one entry per budget, and all of it in words under "sentence".
+    """The verdict: one entry per budget, one over all, and all of it in words under "sentence".
 
     Args:
         findings: Of every budget and pretrained arm.
@@ -158,30 +149,37 @@ def conclude(
         unit: What a label budget counts.
         subjects: Number of test subjects.
         measured_in: Unit of the metric, where it has one.
+        savings: Labels saved, of every arm.
+        draws: Label subsets per budget.
     """
-    merit = METRICS[metric].merit
-    budgets = []
-    for budget in dict.fromkeys(finding.budget for finding in findings):
-        here = [finding for finding in findings if finding.budget == budget]
-        word = _overall([finding.verdict for finding in here])
-        shown = max((f for f in here if f.verdict == word), key=lambda f: merit(f.difference.value))
-        budgets.append(asdict(shown))
-    caution = ""
-    if subjects < FEWEST_SUBJECTS:
-        caution = f" Only {_count(subjects, 'test subjects')}: too few to support a claim."
+    shown = {
+        budget: _choose([finding for finding in findings if finding.budget == budget], metric)
+        for budget in dict.fromkeys(finding.budget for finding in findings)
+    }
+    whole = shown.pop(OVERALL, None)
+    saved = [saving for saving in savings if whole and saving.arm == whole.arm]
+    told = Told(list(shown.values()), whole, saved, metric, unit, measured_in)
     return {
-        "sentence": _sentence(budgets, metric, unit, measured_in) + caution,
-        "budgets": budgets,
+        "sentence": tell(told, subjects, draws),
+        "budgets": [asdict(finding) for finding in shown.values()],
+        "overall": whole and asdict(whole) | {"savings": [asdict(saving) for saving in saved]},
         "metric": metric,
         "measured_in": measured_in,
         "test_subjects": subjects,
     }
 
 
-def _word(difference: Estimate, p: float, alpha: float, merit: Callable[[float], float]) -> str:
+def _word(gain: float, p: float, alpha: float) -> str:
     if p < alpha:
-        return HELPS if merit(difference.value) > 0 else HURTS
+        return HELPS if gain > 0 else HURTS
     return NO_EVIDENCE
+
+
+def _choose(findings: Sequence[Finding], metric: str) -> Finding:
+    """The finding that decides the word of a budget: the best of those that say it."""
+    word = _overall([finding.verdict for finding in findings])
+    said = [finding for finding in findings if finding.verdict == word]
+    return max(said, key=lambda finding: METRICS[metric].merit(finding.difference.value))
 
 
 def _overall(words: Sequence[str]) -> str:
@@ -200,47 +198,10 @@ def _describe(finding: Finding) -> dict[str, object]:
         "p_adjusted": finding.p_adjusted,
         "detectable": finding.difference.detectable,
         "verdict": finding.verdict,
-    }
+    } | ({"wilcoxon": finding.wilcoxon} | _name_effect(finding.effect) if finding.effect else {})
 
 
-def _sentence(budgets: Sequence[dict], metric: str, unit: str, measured_in: str) -> str:
-    """Where pretraining helps or hurts and by how much, and where nothing can be said."""
-    card, parts = METRICS[metric], []
-    title = f"{measured_in if card.in_unit else ''} {card.title}".strip()
-    wish = "" if card.sign > 0 else " (lower is better)"
-    for word in (HELPS, HURTS):
-        here = [b for b in budgets if b["verdict"] == word]
-        if here:
-            most = max(here, key=lambda b: abs(b["difference"]["value"]))
-            gap = most["difference"]
-            where = f", most with {_labels([most], unit)}" if len(here) > 1 else ""
-            parts.append(
-                f"Pretraining {word} with {_labels(here, unit)}{where}: {most['arm']} against "
-                f"{most['reference']}, {show_score(gap['value'], '+')} {title} "
-                f"[{show_score(gap['low'], '+')}, {show_score(gap['high'], '+')}]{wish}."
-            )
-    silent = [b for b in budgets if b["verdict"] == NO_EVIDENCE]
-    if silent:
-        limit = np.median([b["difference"]["detectable"] for b in silent])
-        parts.append(
-            f"No evidence of a difference with {_labels(silent, unit)} "
-            f"(one of {show_score(limit)} {title} would have been found with {POWER:.0%} power)."
-        )
-    if all(b["verdict"] != HELPS for b in budgets):
-        parts.append("On this evidence, do not pretrain.")
-    return " ".join(parts)
-
-
-def _labels(budgets: Sequence[dict], unit: str) -> str:
-    numbers = [b["budget"] for b in budgets if b["budget"] != "all"]
-    counted = [_count(_join(numbers), unit)] if numbers else []
-    return " and ".join(counted + ["all labels"] * (len(numbers) < len(budgets)))
-
-
-def _count(number: object, unit: str) -> str:
-    """A number of subjects with its unit, as in "1 subject per class"."""
-    return f"{number} {unit.replace('subjects', 'subject') if str(number) == '1' else unit}"
-
-
-def _join(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _name_effect(effect: Effect) -> dict[str, object]:
+    names = ("superiority", "superiority_low", "superiority_high")
+    shares = (effect.superiority, effect.low, effect.high)
+    return {"dz": effect.dz, **dict(zip(names, shares, strict=True))}

@@ -15,7 +15,7 @@ class HeadCard(Card):
         network: Default network for this task.
         locality: Where the sign sits unless the user says otherwise.
         metrics: Metrics, the first decides; keys in `tassl.evaluation.metrics.METRICS`.
-        target: What an image needs to be labelled: "label", "mask", "value" or "image".
+        target: What an image needs to be labelled: "label", "mask", "boxes", "value" or "image".
         unit: What a label budget counts.
     """
 
@@ -61,6 +61,22 @@ HEADS: dict[str, HeadCard] = {
         locality="local",
         metrics=("psnr", "ssim", "nrmse"),
         target="image",
+    ),
+    "detection": HeadCard(
+        "Detection",
+        at="tassl.heads.detector:Detector",
+        source="Lin et al., ICCV 2017, arXiv:1708.02002",
+        network="cnn",
+        locality="local",
+        metrics=(
+            "map",
+            "ap_10",
+            "ap_30",
+            "ap_50",
+            "cpm",
+            *(f"sensitivity_{alarms}" for alarms in ("1/8", "1/4", "1/2", "1", "2", "4", "8")),
+        ),
+        target="boxes",
     ),
     "regression": HeadCard(
         "Regression",

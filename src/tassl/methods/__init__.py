@@ -24,6 +24,8 @@ class MethodCard(Card):
         steady_loss: Whether the loss means the same all along; not where a teacher or a memory
             sets the task.
         staged: Whether it divides the planned epochs among stages.
+        cost: Time of a pass over images, as a multiple of SimCLR's (measured in 2D on the usual
+            network); what is far from cheap makes fewer passes by default.
         per_image: Whether the loss is a mean over images, each by itself, so that a batch may pass
             in parts; not where images are compared or normalised across the batch.
     """
@@ -37,6 +39,7 @@ class MethodCard(Card):
     strong_views: bool = False
     steady_loss: bool = True
     staged: bool = False
+    cost: float = 1.0
     per_image: bool = False
 
 
@@ -64,6 +67,7 @@ METHODS: dict[str, MethodCard] = {
         smallest_batch=4,
         strong_views=True,
         steady_loss=False,
+        cost=1.3,
     ),
     "dense": MethodCard(
         "Dense contrast",
@@ -75,6 +79,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(64, 8),
         smallest_batch=4,
         strong_views=True,
+        cost=2.9,
     ),
     "voco": MethodCard(
         "VoCo",
@@ -84,6 +89,7 @@ METHODS: dict[str, MethodCard] = {
         keeps="where in the body a window lies",
         batches=(64, 8),
         smallest_batch=2,
+        cost=1.5,
     ),
     "slices": MethodCard(
         "Position contrast",
@@ -106,6 +112,7 @@ METHODS: dict[str, MethodCard] = {
         fallback="moco",
         strong_views=True,
         steady_loss=False,
+        cost=1.3,
     ),
     "barlow": MethodCard(
         "Barlow Twins",
@@ -140,6 +147,7 @@ METHODS: dict[str, MethodCard] = {
         fallback="moco",
         strong_views=True,
         steady_loss=False,
+        cost=2.3,
     ),
     "jepa": MethodCard(
         "Latent prediction (I-JEPA)",
@@ -151,6 +159,7 @@ METHODS: dict[str, MethodCard] = {
         per_image=True,
         batches=(128, 8),
         steady_loss=False,
+        cost=1.6,
     ),
     "rotation": MethodCard(
         "Rotation prediction",
@@ -161,6 +170,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(128, 8),
         pretext="rotation",
         per_image=True,
+        cost=0.5,
     ),
     "jigsaw": MethodCard(
         "Jigsaw",
@@ -172,6 +182,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(64, 8),
         smallest_batch=2,
         pretext="jigsaw",
+        cost=0.7,
     ),
     "position": MethodCard(
         "Relative position",
@@ -182,6 +193,7 @@ METHODS: dict[str, MethodCard] = {
         batches=(128, 8),
         smallest_batch=2,
         pretext="relative position",
+        cost=0.6,
     ),
     "order": MethodCard(
         "Slice order",
@@ -201,6 +213,7 @@ METHODS: dict[str, MethodCard] = {
         paradigm="generative",
         keeps="anatomy and local structure; trains a decoder too",
         per_image=True,
+        cost=1.2,
     ),
     "context": MethodCard(
         "Context restoration",
@@ -209,6 +222,7 @@ METHODS: dict[str, MethodCard] = {
         paradigm="generative",
         keeps="which structure belongs where; trains a decoder too",
         per_image=True,
+        cost=1.2,
     ),
     "denoise": MethodCard(
         "Denoising and deblurring",
@@ -217,6 +231,7 @@ METHODS: dict[str, MethodCard] = {
         paradigm="generative",
         keeps="edges and texture beneath noise; trains a decoder too",
         per_image=True,
+        cost=1.2,
     ),
     "genesis": MethodCard(
         "Models Genesis",
@@ -225,6 +240,7 @@ METHODS: dict[str, MethodCard] = {
         paradigm="generative",
         keeps="appearance, texture and context; trains a decoder too",
         per_image=True,
+        cost=1.2,
     ),
     "fusion": MethodCard(
         "Volume Fusion",
@@ -233,6 +249,7 @@ METHODS: dict[str, MethodCard] = {
         paradigm="generative",
         keeps="what sets regions apart; trains a decoder as for segmentation",
         smallest_batch=2,
+        cost=1.2,
     ),
     "lesions": MethodCard(
         "Simulated lesions",
@@ -240,6 +257,7 @@ METHODS: dict[str, MethodCard] = {
         source="Tan et al., 2020, arXiv:2011.04197",
         paradigm="generative",
         keeps="small odd structures; trains a decoder as for segmentation",
+        cost=1.2,
     ),
     "joint": MethodCard(
         "Contrast and masked restoration",
@@ -251,6 +269,7 @@ METHODS: dict[str, MethodCard] = {
         smallest_batch=8,
         fallback="dira",
         strong_views=True,
+        cost=2.4,
     ),
     "ibot": MethodCard(
         "iBOT",
@@ -263,6 +282,7 @@ METHODS: dict[str, MethodCard] = {
         fallback="dira",
         strong_views=True,
         steady_loss=False,
+        cost=1.6,
     ),
     "swin-unetr": MethodCard(
         "Restoration, rotation and contrast",
@@ -275,6 +295,7 @@ METHODS: dict[str, MethodCard] = {
         fallback="dira",
         strong_views=True,
         pretext="rotation",
+        cost=2.9,
     ),
     "dira": MethodCard(
         "Contrast with restoration (DiRA)",
@@ -286,6 +307,7 @@ METHODS: dict[str, MethodCard] = {
         smallest_batch=4,
         strong_views=True,
         steady_loss=False,
+        cost=2.7,
     ),
     "mae-simclr": MethodCard(
         "Masked restoration, then contrast",
@@ -299,5 +321,6 @@ METHODS: dict[str, MethodCard] = {
         strong_views=True,
         steady_loss=False,
         staged=True,
+        cost=1.2,
     ),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,10 +54,8 @@ class DenseContrast(Method):
         self.places, self.overall = places, overall
         self.temperature = check_temperature(temperature)
         self.decoder: Decoder = Decoder(encoder)
-        layer = Conv[Conv.CONV, encoder.dims]
-        width = self.decoder.width
         self.project_places = nn.Sequential(
-            layer(width, projection, 1), nn.ReLU(), layer(projection, projection, 1)
+            nn.Linear(self.decoder.width, projection), nn.ReLU(), nn.Linear(projection, projection)
         )
         self.project = nn.Sequential(
             nn.Linear(encoder.width, encoder.width), nn.ReLU(), nn.Linear(encoder.width, projection)
@@ -80,12 +77,12 @@ class DenseContrast(Method):
         )  # fmt: skip
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        """Both contrasts in one pass of encoder and decoder."""
+        """Both contrasts in one pass of encoder and decoder; only drawn places are projected."""
         first, second, here, there, inside, owners = views
         both = torch.cat([first, second])
         maps = self.encoder.features(both)
-        dense = self.project_places(self.decoder(maps, both)).float()
-        one, other = gather(sample_places(dense, torch.cat([here, there])), views=2).chunk(2)
+        decoded = sample_places(self.decoder(maps, both), torch.cat([here, there]))
+        one, other = gather(self.project_places(decoded), views=2).chunk(2)
         local = contrast_places(one, other, gather(inside), self.temperature)
         whole = self.project(maps[-1].flatten(2).mean(2))
         total = nt_xent(gather(whole, views=2), self.temperature, gather(owners))
@@ -127,7 +124,7 @@ def contrast_places(first: Tensor, second: Tensor, inside: Tensor, temperature: 
         temperature: Divides the cosine similarities.
     """
     kept = inside.flatten()
-    one, other = (F.normalize(places.flatten(0, 1), dim=1) for places in (first, second))
+    one, other = (F.normalize(p.flatten(0, 1).float(), dim=1) for p in (first, second))
     own = torch.eye(len(one), dtype=torch.bool, device=one.device)
     similarity = (one @ other.T / temperature).masked_fill(~(kept | own), -torch.inf)
     backward = (other @ one.T / temperature).masked_fill(~(kept | own), -torch.inf)

@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.lesion_models import LESION_MODELS
 from tassl.methods.overlap import dice_loss
 from tassl.networks.base import Encoder
 from tassl.networks.decoder import Decoder
+from tassl.registry import look_up
 from tassl.transforms.augment import Augment
 from tassl.transforms.draws import sign, uniform
 
@@ -30,10 +32,11 @@ class SimulatedLesions(Method):
         largest: Radius of the largest.
         contrast: Largest change of brightness inside, in standard deviations of the images; a
             third of it is the smallest.
+        model: What lesions look like: key of `LESION_MODELS`, "any" or a modality.
 
     Source:
         Tan et al., 2020, arXiv:2011.04197 (self-supervised localisation of planted patches); the
-        lesion model is ours.
+        lesion models are ours, after the sources that they name.
     """
 
     def __init__(
@@ -45,11 +48,14 @@ class SimulatedLesions(Method):
         smallest: float = 0.03,
         largest: float = 0.15,
         contrast: float = 1.5,
+        model: str = "any",
     ) -> None:
         super().__init__(encoder, augment=augment)
         self.options = {
             "lesions": lesions, "smallest": smallest, "largest": largest, "contrast": contrast,
+            "model": model,
         }  # fmt: skip
+        self.model = look_up(LESION_MODELS, model, "lesion model")
         self.decoder: Decoder = Decoder(encoder)
         self.paint = Conv[Conv.CONV, encoder.dims](self.decoder.width, 2 + encoder.channels, 1)
 
@@ -60,8 +66,8 @@ class SimulatedLesions(Method):
         for number in range(self.options["lesions"]):
             present = uniform(len(images), 0, 1, rng) < 1 / (number + 1)
             softness = self._draw(images, rng) * present.view(-1, *[1] * (images.dim() - 1))
-            change = self._draw_change(images, rng)
-            result, where = result + softness * change, torch.maximum(where, softness)
+            change = self._draw_change(softness, images, rng)
+            result, where = result + change, torch.maximum(where, softness)
         return result, images, (where > 0.5).long()
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
@@ -82,7 +88,8 @@ class SimulatedLesions(Method):
         """One soft ellipsoid per image, 1 inside and 0 outside."""
         batch, _, *space = images.shape
         longest = max(space)
-        low, high = (self.options[name] * longest for name in ("smallest", "largest"))
+        radii = (self.options[name] for name in ("smallest", "largest"))
+        low, high = (self.model.size * longest * radius for radius in radii)
         inside = torch.zeros(batch, *space, device=images.device)
         for axis, size in enumerate(space):
             shape = [batch] + [1] * len(space)
@@ -94,10 +101,20 @@ class SimulatedLesions(Method):
             inside = inside + ((places.view(line) - centre) / radius.view(shape)) ** 2
         return torch.sigmoid(6 * (1 - inside))[:, None]
 
-    def _draw_change(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Brightness and texture inside a lesion."""
-        most = self.options["contrast"]
-        shape = [-1] + [1] * (images.dim() - 1)
-        level = uniform(len(images), most / 3, most, rng) * sign(len(images), 0.5, rng)
+    def _draw_change(self, softness: Tensor, images: Tensor, rng: torch.Generator) -> Tensor:
+        """What a lesion adds to the images, inside, at its rim and beneath it."""
+        most, model = self.options["contrast"], self.model
+        level = uniform(len(images), most / 3, most, rng) * sign(len(images), model.darker, rng)
+        level = level.view(-1, *[1] * (images.dim() - 1))
         texture = torch.randn(images.shape, generator=rng, device=rng.device)
-        return level.view(shape) + 0.2 * most * texture
+        change = softness * (level + model.texture * most * texture)
+        if model.ring:
+            change = change - model.ring * level * 4 * softness * (1 - softness)
+        if model.shadow and images.dim() == 4:
+            change = change - model.shadow * level.abs() * cast_shadow(softness)
+        return change
+
+
+def cast_shadow(softness: Tensor) -> Tensor:
+    """How much lies beneath a lesion (batch, 1, row, column) and not within it, 0 to 1."""
+    return softness.cummax(2).values - softness

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
 from tassl.methods.gathering import average
@@ -37,7 +38,8 @@ class MaskedAutoencoder(Method):
     that later segments.
 
     Loss:
-        Mean squared error over the hidden pixels alone.
+        Mean squared error over the hidden pixels alone; with `normalise` of grey values at zero
+        mean and unit deviation within each block.
 
     Args:
         encoder: The network to train.
@@ -48,11 +50,12 @@ class MaskedAutoencoder(Method):
             averaged over the steps so far, restores badly, or "none".
         focus: How much more often; guided by the loss it grows from zero as training goes on, so
             that hiding goes from easy to hard.
+        normalise: Whether each block is restored at zero mean and unit deviation.
 
     Source:
-        He et al., CVPR 2022, arXiv:2111.06377, section 3 (transformers); Wald et al., CVPR 2025,
-        arXiv:2410.23132, section 3 (CNNs); guided by the loss: Li et al. (AnatoMask), ECCV 2024,
-        arXiv:2407.06468.
+        He et al., CVPR 2022, arXiv:2111.06377, section 3 (transformers; normalised pixels);
+        Wald et al., CVPR 2025, arXiv:2410.23132, section 3 (CNNs); guided by the loss: Li et al.
+        (AnatoMask), ECCV 2024, arXiv:2407.06468.
     """
 
     def __init__(
@@ -64,11 +67,14 @@ class MaskedAutoencoder(Method):
         block: int = 8,
         guide: str = "none",
         focus: float = 1.0,
+        normalise: bool = False,
     ) -> None:
         super().__init__(encoder, augment=augment)
         look_up(dict.fromkeys(("none", *GUIDES, "loss")), guide, "guide")
-        self.options = {"ratio": ratio, "block": block, "guide": guide, "focus": focus}
-        self.ratio, self.guide, self.focus = ratio, guide, focus
+        self.options = {
+            "ratio": ratio, "block": block, "guide": guide, "focus": focus, "normalise": normalise,
+        }  # fmt: skip
+        self.ratio, self.guide, self.focus, self.normalise = ratio, guide, focus, normalise
         if isinstance(encoder, TokenEncoder):
             self.block = encoder.patch
             self.restore = TokenRestorer(encoder, ratio)
@@ -92,7 +98,8 @@ class MaskedAutoencoder(Method):
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Squared error over hidden pixels."""
         images, hidden = views
-        return masked_error(self.restore(self.encoder, images, hidden), images, hidden)
+        restored = self.restore(self.encoder, images, hidden)
+        return masked_error(restored, self._target(images), hidden)
 
     def after_step(self) -> None:
         """The guiding average follows, if there is one."""
@@ -106,15 +113,24 @@ class MaskedAutoencoder(Method):
         plain = draw_block_masks(len(images), space, *where)
         encoder, restore = cast(nn.ModuleList, self.guiding.network)
         restored = restore(encoder, images, plain).float()
-        error = (restored - images).square().mean(1, keepdim=True) * plain
+        error = (restored - self._target(images)).square().mean(1, keepdim=True) * plain
         interest = mean_per_cell(error, self.block)
         return draw_guided_masks(interest, space, *where, self.focus * self.progress)
+
+    def _target(self, images: Tensor) -> Tensor:
+        if not self.normalise:
+            return images
+        mean, deviation = measure_blocks(images, self.block)
+        return (images - mean) / deviation
 
     @torch.no_grad()
     def picture(self, views: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Input, masked input and the input with its hidden blocks restored."""
         images, hidden = views
         restored = self.restore(self.encoder, images, hidden).float()
+        if self.normalise:
+            mean, deviation = measure_blocks(images, self.block)
+            restored = restored * deviation + mean
         return {
             "input": images,
             "masked": images.masked_fill(hidden, float(images.min())),
@@ -126,6 +142,18 @@ def masked_error(restored: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
     """Mean squared error over hidden pixels, (batch, channel, *space) each."""
     error = (restored.float() - images).square().mean(1, keepdim=True)
     return (error * hidden).sum() / average(hidden.sum())
+
+
+def measure_blocks(images: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each block over its pixels and channels, (batch, 1, *space) each."""
+
+    def mean_of(maps: Tensor) -> Tensor:
+        cells = mean_per_cell(maps.mean(1, keepdim=True), block)[:, None]
+        wide = F.interpolate(cells, scale_factor=float(block), mode="nearest")
+        return wide[(..., *[slice(size) for size in images.shape[2:]])]
+
+    mean = mean_of(images)
+    return mean, (mean_of((images - mean).square()) + 1e-6).sqrt()
 
 
 class MapRestorer(nn.Module):

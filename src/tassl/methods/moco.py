@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.dropping import check_drop, draw_kept, encode_kept
 from tassl.methods.gathering import gather
 from tassl.methods.parts import Teacher, build_mlp, check_temperature
 from tassl.networks.base import Encoder
@@ -30,6 +31,8 @@ class MoCo(Method):
         projection: Width of the space in which views are compared.
         queue: Keys that the memory holds; 0 contrasts within the batch alone, as version 3 does.
         momentum: Of the teacher.
+        drop: Share of the patches that the student leaves out of each view, on a transformer (FLIP,
+            arXiv:2212.00794).
 
     Source:
         He et al., CVPR 2020, arXiv:1911.05722, eq. 1 and 2; Chen et al., ICCV 2021,
@@ -49,12 +52,14 @@ class MoCo(Method):
         projection: int = 128,
         queue: int = 1024,
         momentum: float = 0.99,
+        drop: float = 0.0,
     ) -> None:
         super().__init__(encoder, augment=augment)
         self.options = {
             "temperature": temperature, "projection": projection, "queue": queue,
-            "momentum": momentum,
+            "momentum": momentum, "drop": drop,
         }  # fmt: skip
+        self.drop = check_drop(drop, encoder)
         self.temperature, self.queue = check_temperature(temperature), queue
         self.project = build_mlp(encoder.width, encoder.width, projection)
         self.predict = build_mlp(projection, encoder.width, projection)
@@ -66,14 +71,17 @@ class MoCo(Method):
         self._fresh: tuple[Tensor, Tensor, Tensor] | None = None
 
     def views(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Two views of each image, whose they are, and which images."""
-        return (*batch.pair(self.augment), batch.owners, batch.rows)
+        """Two views of each image, whose they are, which images, and the patches that stay."""
+        pair = batch.pair(self.augment)
+        kept = draw_kept(self.encoder, pair, self.drop, batch.rng)
+        return (*pair, batch.owners, batch.rows, *kept)
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Each view of the student finds the teacher's other view."""
-        first, second, owners, rows = views
+        first, second, owners, rows, *kept = views
         both = torch.cat([first, second])
-        queries = gather(self.predict(self.student(both)), views=2).chunk(2)
+        projections = self.project(encode_kept(self.encoder, both, kept))
+        queries = gather(self.predict(projections), views=2).chunk(2)
         keys = F.normalize(gather(self.teacher(both), views=2).float(), dim=1).chunk(2)
         owners, rows = gather(owners), gather(rows)
         self._fresh = (torch.cat(keys), owners.repeat(2), rows.repeat(2))

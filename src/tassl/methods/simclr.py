@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tassl.methods.base import Batch, Method
+from tassl.methods.dropping import check_drop, draw_kept, encode_kept
 from tassl.methods.gathering import gather
 from tassl.methods.parts import check_temperature
 from tassl.networks.base import Encoder
@@ -27,6 +28,8 @@ class SimCLR(Method):
         augment: Draws the views.
         temperature: Softness of the comparison.
         projection: Width of the space in which views are compared.
+        drop: Share of the patches that the network leaves out of each view, on a transformer (FLIP,
+            arXiv:2212.00794).
 
     Source:
         Chen et al., ICML 2020, arXiv:2002.05709, eq. 1; natural positives: Azizi et al., ICCV
@@ -40,22 +43,25 @@ class SimCLR(Method):
         augment: Augment,
         temperature: float = 0.2,
         projection: int = 128,
+        drop: float = 0.0,
     ) -> None:
         super().__init__(encoder, augment=augment)
-        self.options = {"temperature": temperature, "projection": projection}
+        self.options = {"temperature": temperature, "projection": projection, "drop": drop}
+        self.drop = check_drop(drop, encoder)
         self.temperature = check_temperature(temperature)
         self.project = nn.Sequential(
             nn.Linear(encoder.width, encoder.width), nn.ReLU(), nn.Linear(encoder.width, projection)
         )
 
     def views(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Two views of each image, and whose they are."""
-        return (*batch.pair(self.augment), batch.owners)
+        """Two views of each image, and whose they are; the patches that stay of each."""
+        pair = batch.pair(self.augment)
+        return (*pair, batch.owners, *draw_kept(self.encoder, pair, self.drop, batch.rng))
 
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
         """Contrast both views in one pass of the encoder."""
-        first, second, owners = views
-        projections = self.project(self.encoder(torch.cat([first, second])))
+        first, second, owners, *kept = views
+        projections = self.project(encode_kept(self.encoder, torch.cat([first, second]), kept))
         return nt_xent(gather(projections, views=2), self.temperature, gather(owners))
 
     @torch.no_grad()

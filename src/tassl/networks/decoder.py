@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,10 +41,24 @@ class Decoder(nn.Module):
             current = join(torch.cat([self._resize(narrow(current), finer), finer], 1))
         if self.last is None:
             return current
+        joined, activate = self.last
+        layer, normalise = cast(nn.Sequential, joined)
         current = self._resize(self.narrow(current), images)
-        return self.last(torch.cat([current, images.to(current.dtype)], 1))
+        return activate(normalise(convolve_apart(layer, current, images)))
 
     def _resize(self, maps: Tensor, like: Tensor) -> Tensor:
         """Copy when doubling, since the convolution that follows smooths; else interpolate."""
         doubling = like.shape[-1] <= 2 * maps.shape[-1]
         return F.interpolate(maps, like.shape[2:], mode="nearest" if doubling else self.smooth)
+
+
+def convolve_apart(layer: Any, maps: Tensor, images: Tensor) -> Tensor:
+    """A convolution, without bias, of maps and images joined along the channels, each by itself.
+
+    Processors pad channels to a multiple of 16, so that 17 take the time of 32: joined, the last
+    step of a decoder takes half as long again.
+    """
+    convolve: Any = F.conv2d if maps.dim() == 4 else F.conv3d
+    first, second = layer.weight.split([maps.shape[1], images.shape[1]], 1)
+    seen = convolve(images.to(maps.dtype), second, padding=layer.padding)
+    return convolve(maps, first, padding=layer.padding) + seen

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ import pytorch_lightning as lightning
 import torch
 
 from tassl.data.files import write_atomically, write_json
+from tassl.errors import RunFolderError
 from tassl.health import Epoch, Health, judge, last_sound
 from tassl.methods import MethodCard
 from tassl.methods.gathering import average
@@ -162,12 +164,27 @@ def find_state(folder: Path, *schedules: Schedule) -> Path | None:
     found = []
     for file in (folder / STABLE, folder / RESUME):
         if file.exists():
-            state = torch.load(file, weights_only=True, mmap=True)["callbacks"][History.__name__]
-            epoch = state["lines"][-1]["epoch"]
-            asked = Schedule(**state["asked"])
+            epoch, asked = _read_state(file)
             if any(schedule.shares_start(asked, epoch) for schedule in schedules):
                 found.append((epoch, file))
     return max(found, default=(0, None))[1]
+
+
+def _read_state(file: Path) -> tuple[int, Schedule]:
+    """The epoch at which a state was saved, and the schedule that was asked for."""
+    try:
+        state = torch.load(file, weights_only=True, mmap=True)["callbacks"][History.__name__]
+        return state["lines"][-1]["epoch"], Schedule(**state["asked"])
+    except (KeyError, TypeError, RuntimeError, EOFError, UnpicklingError):
+        raise stale_state(file) from None
+
+
+def stale_state(file: Path) -> RunFolderError:
+    """The error for a saved state that this version cannot take up."""
+    return RunFolderError(
+        f"{file} was saved by another version of tassl, or is broken. Delete it to train from the "
+        "start, or go on with the version that saved it."
+    )
 
 
 def write_history(folder: Path, history: History) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,18 @@ def read_plan(file: Path) -> Plan:
     facts = json.loads(file.read_text())
     facts |= {"schedule": Schedule(**facts["schedule"]), "reasons": tuple(facts["reasons"])}
     return Plan(**facts)
+
+
+def correct_plan(file: Path, training: Mapping[str, Any]) -> None:
+    """Write a plan anew where memory ran out and the training went another way.
+
+    Args:
+        file: The plan, where there is one.
+        training: What the checkpoint says of its training.
+    """
+    if not file.exists():
+        return
+    plan, names = read_plan(file), [field.name for field in fields(Schedule)]
+    trained = Schedule(**{name: training[name] for name in names})
+    if trained != plan.schedule:
+        write_plan(file, replace(plan, schedule=trained, reasons=tuple(training["reasons"])))

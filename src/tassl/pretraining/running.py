@@ -32,7 +32,7 @@ from tassl.methods import METHODS, MethodCard
 from tassl.modality.base import Augmentation, ModalityProfile
 from tassl.networks import NETWORKS
 from tassl.optimisation import hold_memory, precision
-from tassl.pretraining.history import RESUME, History, find_state, write_history
+from tassl.pretraining.history import RESUME, History, find_state, stale_state, write_history
 from tassl.pretraining.learner import Learner
 from tassl.pretraining.positives import Partners
 from tassl.pretraining.ranks import ALONE, Ranks, build_trainer, collect_weights, ending_together
@@ -204,6 +204,8 @@ def _train_within_memory(
     try:
         return train(learner, state, history, ranks)
     except (MemoryError, RuntimeError) as error:
+        if state and "state_dict" in str(error):
+            raise stale_state(state) from None
         if not ran_out_of_memory(error):
             raise
     if ranks.count > 1:

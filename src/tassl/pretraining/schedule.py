@@ -92,7 +92,7 @@ class Schedule:
 
 def default_schedule(images: int, dims: int, seed: int, card: MethodCard) -> Schedule:
     """A schedule for a small machine: the usual epochs and batch."""
-    return Schedule(usual_epochs(images, dims), usual_batch(card, images, dims), seed=seed)
+    return Schedule(usual_epochs(card, images, dims), usual_batch(card, images, dims), seed=seed)
 
 
 def fall_back(method: str, images: int, batch: int | None = None) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tassl.evaluation.columns import columns_of
+from tassl.evaluation.detection import cut_at_best
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.regression import absolute_error
 from tassl.evaluation.segmentation import dice_per_image
@@ -47,6 +48,13 @@ RANKS = {
     "Around the median": "Test images from the middle of the ranking, shown in the same way: what "
     "to expect as a rule.",
     "Best by Dice": "The test images with the highest Dice, shown in the same way.",
+}
+BOX_RANKS = {
+    "Worst by F1": "One test image per row: as it is, with the boxes of the reference, and with "
+    "those predicted with and without pretraining that are surer than the threshold. Volumes show "
+    "one slice, and the boxes that it cuts; F1 counts the whole image.",
+    "Around the median": RANKS["Around the median"],
+    "Best by F1": "The test images with the highest F1, shown in the same way.",
 }
 
 RESTORED = (
@@ -117,6 +125,8 @@ def choose_gallery(run: Run) -> Gallery | None:
         return _restored(run, table, masks, where, budget)
     if "predicted" in table.columns:
         return _measured(run, table, where)
+    if "hits" in table.columns:
+        return _detected(run, table, where, budget)
     return _segmented(run, table, read_masks(masks), where, budget)
 
 
@@ -252,15 +262,49 @@ def _segmented(
     return Gallery(summary, groups, _legend(run) if run.store else ())
 
 
+def _detected(run: Run, table: pd.DataFrame, where: str, budget: str) -> Gallery:
+    arms = {"pretrained": cut_at_best(table)}
+    baseline = _read_scratch(run, budget)[0]
+    if baseline is not None:
+        arms["scratch"] = cut_at_best(baseline)
+    found, shots = arms["pretrained"], Shots(run.store)
+
+    def tell(row: int) -> Case:
+        name = str(table.id.iloc[row])
+        facts = [
+            f"{who}: {arm.right[row]} of {arm.wanted[row]} found, {arm.wrong[row]} false alarms"
+            for who, arm in arms.items()
+        ]
+        boxes = {"reference": found.truth[row]} | {who: arm.boxes[row] for who, arm in arms.items()}
+        return Case(name, tuple(facts), shots.boxed(name, boxes))
+
+    order = np.argsort(found.f1, kind="stable")
+    groups = tuple(
+        Group(title, tuple(map(tell, rows)), caption)
+        for (title, caption), rows in zip(BOX_RANKS.items(), pick_ranks(order), strict=True)
+    )
+    summary = (
+        f"{where}: {found.right.sum()} of {found.wanted.sum()} objects in {len(table)} test images "
+        f"are found, with {found.wrong.sum()} false alarms, where boxes surer than "
+        f"{number(found.threshold)} are taken. Each arm has the threshold that serves it best here."
+    )
+    names = [class_title(str(name)) for name in run.audit.get("classes", [])] or ["object"]
+    return Gallery(summary, groups, tuple((n, class_colour(k)) for k, n in enumerate(names, 1)))
+
+
 def _scratch(run: Run, budget: str) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Dice and masks of the trained baseline, by image id."""
-    results = run.results
-    assert results is not None
-    names = results.arm[(results.method == "") & (results.adaptation == "finetune")]
-    table, masks = read_predictions(run, str(names.iloc[0]), budget) if len(names) else (None, None)
+    table, masks = _read_scratch(run, budget)
     if table is None:
         return {}, {}
     return dict(zip(table.id.astype(str), dice_per_image(table), strict=True)), read_masks(masks)
+
+
+def _read_scratch(run: Run, budget: str) -> tuple[pd.DataFrame | None, Path | None]:
+    results = run.results
+    assert results is not None
+    names = results.arm[(results.method == "") & (results.adaptation == "finetune")]
+    return read_predictions(run, str(names.iloc[0]), budget) if len(names) else (None, None)
 
 
 def _legend(run: Run) -> tuple[tuple[str, str], ...]:

@@ -16,6 +16,7 @@ from tassl.errors import InputError
 from tassl.report.readers import DAMAGED, read_arrays, read_history, read_json, read_results
 
 Content = TypeVar("Content")
+READERS = {".csv": pd.read_csv, ".json": read_json}
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Run:
         results: The results table.
         verdict: The verdict.
         environment: Versions, machine, times and command.
+        checks: What was measured beside the verdict: tables by name, and notes on what was not.
         store: The images.
         damaged: Files that are there but cannot be read, with the reason.
     """
@@ -66,6 +68,7 @@ class Run:
     results: pd.DataFrame | None
     verdict: dict[str, Any]
     environment: dict[str, Any]
+    checks: dict[str, Any]
     store: Store | None
     damaged: tuple[str, ...]
 
@@ -113,6 +116,11 @@ def load_run(folder: Path) -> Run:
         results=read("results.csv", read_results, None),
         verdict=read("verdict.json", read_json, {}),
         environment=read("environment.json", read_json, {}),
+        checks={
+            file.stem: read(f"checks/{file.name}", READERS[file.suffix], None)
+            for file in _list(folder / "checks", "*.*")
+            if file.suffix in READERS
+        },
         store=read("store", open_store, None),
         damaged=tuple(damaged),
     )

@@ -11,7 +11,9 @@ from tassl.modality import MODALITIES
 from tassl.report import tables
 from tassl.report.advised import tell_outcome
 from tassl.report.audited import show_findings
+from tassl.report.card import describe_card
 from tassl.report.cases import choose_gallery
+from tassl.report.checked import show_checks
 from tassl.report.figures import draw_efficiency
 from tassl.report.forest import draw_forest
 from tassl.report.loading import Run
@@ -37,7 +39,8 @@ CURVES = 2  # metrics with a figure of their own
 def render_documents(run: Run) -> tuple[str, str]:
     """The report as one HTML page, and the model card in Markdown."""
     shared = _shared(run)
-    return render("report.html.j2", **shared, **_page(run)), render("card.md.j2", **shared)
+    card = render("card.md.j2", **shared, **describe_card(run))
+    return render("report.html.j2", **shared, **_page(run)), card
 
 
 def render_audit(run: Run) -> str:
@@ -65,6 +68,8 @@ def _page(run: Run) -> dict[str, Any]:
     return {
         "picture": Markup(sketch_verdict(run, with_sentence=False)),
         "findings": tables.verdict_table(run),
+        "savings": tables.savings_table(run),
+        "checks": show_checks(run),
         "outcome": tell_outcome(run),
         "arms": set(run.results.arm) if run.results is not None else set(),
         "curves": _curves(run),

@@ -116,6 +116,20 @@ def show_outlined(
     return Picture(encode(_outline(colours, plane.enlarge(plane.cut(mask, at)))), alt)
 
 
+def show_boxed(
+    image: np.ndarray, boxes: np.ndarray, plane: Plane, alt: str, at: int | None
+) -> Picture:
+    """Picture of one image with boxes (box, class and corners), in the colours of their classes."""
+    flat = plane.enlarge(_flatten(image, plane, grey_range(image), at))
+    drawn = flat if flat.ndim == 3 else np.repeat(flat[..., None], 3, axis=2)
+    for number, *corners in boxes.round().astype(int).tolist():
+        layer = np.zeros(image.shape[1:], np.uint8)
+        sides = zip(corners[: plane.dims], corners[plane.dims :], strict=True)
+        layer[tuple(slice(low, max(high, low + 1)) for low, high in sides)] = 1 + number
+        drawn = _outline(drawn, plane.enlarge(plane.cut(layer, at)))
+    return Picture(encode(drawn), alt)
+
+
 def show_row(
     images: np.ndarray, windows: Sequence[tuple[float, float]], plane: Plane, alt: str
 ) -> Picture:

@@ -11,6 +11,7 @@ from tassl.report.pictures import (
     fullest_slice,
     grey_range,
     show,
+    show_boxed,
     show_outlined,
     show_row,
 )
@@ -79,4 +80,18 @@ class Shots:
         for who, mask in {"reference": truth, **found}.items():
             alt = f"{name} with the outline of the {who} segmentation"
             panels.append((who, show_outlined(image, mask, self.plane, alt, at)))
+        return tuple(panels)
+
+    def boxed(self, name: str, boxes: dict[str, np.ndarray]) -> Panels:
+        """The image, then each set of boxes (box, class and corners) in it."""
+        if self.store is None or name not in self.rows:
+            return ()
+        image, at = self.store.images[self.rows[name]], None
+        if self.store.dims == 3 and (known := np.concatenate(list(boxes.values()))).size:
+            axis = self.plane.axis  # the slice that the first box, one of the reference, is cut by
+            at = int((known[0, 1 + axis] + known[0, 4 + axis]) / 2)
+        panels = [("image", show(image, self.plane, f"{name} without boxes", at))]
+        for who, own in boxes.items():
+            alt = f"{name} with {len(own)} boxes: {who}"
+            panels.append((who, show_boxed(image, own, self.plane, alt, at)))
         return tuple(panels)

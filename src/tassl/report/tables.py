@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tassl.evaluation.efficiency import Saving
+from tassl.evaluation.finding import OVERALL
 from tassl.report.loading import Run
 from tassl.report.readers import each_row
 from tassl.report.rendering import Table
@@ -13,6 +15,7 @@ from tassl.report.words import (
     confidence,
     duration,
     interval,
+    list_findings,
     method_title,
     metric_title,
     number,
@@ -26,13 +29,13 @@ MOST_ROWS = 100
 
 
 def verdict_table(run: Run) -> Table:
-    """One row per budget: the verdict and the comparison that it rests on."""
+    """One row per budget, and one over all: the verdict and the comparison that it rests on."""
     rows = []
-    for found in run.verdict.get("budgets", []):
-        gap = found["difference"]
+    for found in list_findings(run):
+        gap, budget = found["difference"], str(found["budget"])
         rows.append(
             (
-                str(found["budget"]),
+                "over all" if budget == OVERALL else budget,
                 f"{SYMBOLS.get(found['verdict'], '')} {found['verdict']}".strip(),
                 str(found["arm"]),
                 signed(gap["value"]),
@@ -40,6 +43,7 @@ def verdict_table(run: Run) -> Table:
                 str(found["reference"]),
                 probability(found["p_adjusted"]),
                 number(gap["detectable"]),
+                _better(found.get("effect")),
             )
         )
     columns = (
@@ -51,8 +55,24 @@ def verdict_table(run: Run) -> Table:
         "Reference",
         "Adjusted p",
         "Smallest detectable",
+        "Subjects better",
     )
+    if not any(row[-1] for row in rows):
+        return Table(columns[:-1], tuple(row[:-1] for row in rows))
     return Table(columns, tuple(rows))
+
+
+def savings_table(run: Run) -> Table:
+    """With how many labels the baseline scores what the pretrained arm does, budget by budget."""
+    whole = run.verdict.get("overall") or {}
+    rows = []
+    for found in whole.get("savings", []):
+        saving = Saving(**found)
+        equal, low, high = map(saving.say, (saving.equal, saving.low, saving.high))
+        ours = (saving.budget, saving.arm, f"{saving.labels:.0f}")
+        rows.append((*ours, saving.reference, equal, f"{low} to {high}"))
+    columns = ("Budget", "Pretrained arm", "Labelled subjects", "Baseline", "Needs as many as")
+    return Table((*columns, f"{confidence(run)} interval"), tuple(rows))
 
 
 def results_table(run: Run) -> Table:
@@ -156,6 +176,14 @@ def times_table(run: Run) -> Table:
     seconds = run.environment.get("seconds", {})
     rows = [(str(stage), duration(spent)) for stage, spent in seconds.items()]
     return Table(("Stage", "Time"), tuple(rows))
+
+
+def _better(effect: dict[str, float] | None) -> str:
+    """Share of the subjects on which the arm is better, with its interval."""
+    if not effect:
+        return ""
+    share, low, high = (f"{100 * effect[name]:.0f}" for name in ("superiority", "low", "high"))
+    return f"{share}% [{low}, {high}]"
 
 
 def _finding(row: Any) -> tuple[str, ...]:

@@ -7,8 +7,15 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from tassl.evaluation.finding import (
+    FEWEST_DRAWS,
+    FEWEST_SUBJECTS,
+    HELPS,
+    HURTS,
+    NO_EVIDENCE,
+    OVERALL,
+)
 from tassl.evaluation.metrics import METRICS, show_score
-from tassl.evaluation.verdict import FEWEST_SUBJECTS, HELPS, HURTS, NO_EVIDENCE
 from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.report.loading import Run
@@ -76,7 +83,12 @@ def markdown(text: object) -> str:
 
 def sort_budgets(budgets: Iterable[str]) -> list[str]:
     """Distinct budgets from few labels to all."""
-    return sorted(set(budgets), key=lambda name: int(name) if name.isdigit() else math.inf)
+
+    def size(name: str) -> float:
+        number = name.removesuffix("%")
+        return float(number) if number.replace(".", "", 1).isdigit() else math.inf
+
+    return sorted(set(budgets), key=size)
 
 
 def metric_title(metric: str, run: Run) -> str:
@@ -103,6 +115,10 @@ def budget_unit(run: Run) -> str:
 
 def budget_phrase(budget: str, unit: str) -> str:
     """A budget in full, as in "5 subjects per class"."""
+    if budget == OVERALL:
+        return "over all budgets"
+    if budget.endswith("%"):
+        return f"{budget} of the labels"
     return "all labels" if budget == "all" else f"{budget} {unit}"
 
 
@@ -116,9 +132,15 @@ def class_title(name: str) -> str:
     return f"class {name}" if name.isdigit() else name
 
 
+def list_findings(run: Run) -> list[dict[str, Any]]:
+    """What decides each budget, then what decides over all of them."""
+    whole = run.verdict.get("overall")
+    return [*run.verdict.get("budgets", []), *([whole] if whole else [])]
+
+
 def overall_verdict(run: Run) -> str:
     """One word for the whole study, "" where there is no verdict yet."""
-    found = {budget.get("verdict") for budget in run.verdict.get("budgets", [])}
+    found = {finding.get("verdict") for finding in list_findings(run)}
     if {HELPS, HURTS} <= found:
         return MIXED
     return next((word for word in (HELPS, HURTS, NO_EVIDENCE) if word in found), "")
@@ -137,6 +159,11 @@ def is_small(run: Run) -> bool:
     return subjects is not None and subjects < FEWEST_SUBJECTS
 
 
+def is_nameless(run: Run) -> bool:
+    """Whether the data name no subjects, so that each image counts as its own."""
+    return any("no subject ids" in str(note) for note in run.audit.get("notes", []))
+
+
 def list_cautions(run: Run) -> list[str]:
     """What weakens the verdict, most serious first."""
     cautions = []
@@ -151,7 +178,7 @@ def list_cautions(run: Run) -> list[str]:
             f"Only {run.verdict['test_subjects']} subjects were tested. Below {FEWEST_SUBJECTS} "
             "no claim can be supported: test on more subjects."
         )
-    if any("no subject ids" in str(note) for note in run.audit.get("notes", [])):
+    if is_nameless(run):
         cautions.append(
             "The data name no subjects, so every image counts as its own subject. If a patient "
             "has several images, they may stand in training and test alike, and every score here "
@@ -168,7 +195,8 @@ def list_cautions(run: Run) -> list[str]:
     if run.results is not None and (run.results.draws == 1).all():
         cautions.append(
             "Every budget was drawn once, so the intervals leave out how much the choice of "
-            "labelled subjects matters."
+            f"labelled subjects matters, and nothing is claimed. Give --draws {FEWEST_DRAWS} or "
+            "more."
         )
     return cautions + [f"{problem}." for problem in run.damaged]
 

@@ -17,6 +17,7 @@ from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 from tassl.modality.base import LOCALITIES
 from tassl.networks import NETWORKS
+from tassl.pretraining.schedule import COURSES
 from tassl.registry import look_up
 from tassl.transforms.degradations import Degradation, choose_degradation
 
@@ -35,6 +36,8 @@ class Study:
         size: Most pixels along a side; 128 in 2D and 64 in 3D unless given.
         epochs: Passes of each pretraining; by the number of images unless given.
         batch: Images per pretraining step; by the number of images unless given.
+        course: Of the learning rate: "cosine", or "constant" with a cool-down, so that `pretrain`
+            can go on later for more epochs.
         memory: Most memory of each pretraining, as in "8GB"; the batch passes in parts, or less
             that it needs less, where it must.
         time: Most time of each pretraining, as in "2h"; fewer epochs where they must be.
@@ -49,6 +52,10 @@ class Study:
             network learns from them alone. Validation and test images are clean in any case.
         ordinal: Classes are grades in the order of their numbers: quadratic kappa is scored too.
         shuffle_labels: Negative control: labels of the training side are shuffled.
+        shuffle_pixels: Negative control: the pixels of all images are put in one other order.
+        plant_confounder: Test of shortcuts: a mark that gives the answer away is drawn into all
+            images but those of the test.
+        external: Site whose subjects are tested, and no others.
         layout: Layout of the data, where recognition guesses wrong.
         subject: Regular expression with one group that finds the subject in a file name.
         csv: Table that tells more of the images, by file name.
@@ -57,6 +64,7 @@ class Study:
         own_splits: Forget the splits that the data set gives.
         drop_near_duplicates: Take the less guarded of two nearly identical images on two sides of
             the split out.
+        subsets: File of label subsets, as a run leaves them in subsets.json; drawn unless given.
         augment: Changes to the modality's augmentation ranges, by operation.
         allow: Banned operations that are permitted by name.
         checkpoints: Pretrained folders by name, used instead of pretraining.
@@ -72,6 +80,7 @@ class Study:
     size: int | None = None
     epochs: int | None = None
     batch: int | None = None
+    course: str = COURSES[0]
     memory: str | None = None
     time: str | None = None
     steps: int | None = None
@@ -83,6 +92,9 @@ class Study:
     clean: str = "paired"
     ordinal: bool = False
     shuffle_labels: bool = False
+    shuffle_pixels: bool = False
+    plant_confounder: bool = False
+    external: str = ""
     layout: str | None = None
     subject: str | None = None
     csv: str | None = None
@@ -90,6 +102,7 @@ class Study:
     value: str | None = None
     own_splits: bool = False
     drop_near_duplicates: bool = False
+    subsets: str | None = None
     augment: Mapping[str, float] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
@@ -113,13 +126,16 @@ class Study:
                     f"({rule.source}). Choose another, or permit it by name with --allow {method}."
                 )
         look_up(NETWORKS, self.chosen_network, "network")
+        look_up(dict.fromkeys(COURSES), self.course, "course of the learning rate")
         if self.ordinal and HEADS[self.task].target != "label":
             raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
         self._check_degradation()
+        self._check_controls()
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "devices": self.devices, "nodes": self.nodes,
-            "draws": self.protocol.draws, "budgets": min(self.protocol.budgets, default=1),
+            "draws": self.protocol.draws,
+            "budgets": min((b for b in self.protocol.budgets if not 0 < b < 1), default=1),
         }  # fmt: skip
         for name, value in numbers.items():
             least = 8 if name == "size" else 1
@@ -129,6 +145,12 @@ class Study:
             raise OptionError(
                 "--memory and --time are kept to in one process only. Leave them out, or --devices "
                 "and --nodes."
+            )
+        brought = {"budgets", "draws"} & set(self.protocol.changes)
+        if self.subsets is not None and brought:
+            raise OptionError(
+                "--subsets brings budgets and draws along. Leave out --"
+                f"{' and --'.join(sorted(brought))}."
             )
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
@@ -143,9 +165,10 @@ class Study:
                     "them out."
                 )
             return
-        if self.shuffle_labels:
+        if self.shuffle_labels or self.shuffle_pixels or self.plant_confounder:
             raise OptionError(
-                "--shuffle-labels shuffles labels; images to restore have none. Leave it out."
+                "Controls change labels or images; images to restore have none but themselves. "
+                "Leave --shuffle-labels, --shuffle-pixels and --plant-confounder out."
             )
         look_up(dict.fromkeys(("paired", "none")), self.clean, "state of training images")
         kind = self.degradation.kind
@@ -159,6 +182,16 @@ class Study:
     def degradation(self) -> Degradation:
         """What reconstruction undoes."""
         return choose_degradation(self.degrade, self.modality)
+
+    def _check_controls(self) -> None:
+        flags = ("shuffle_labels", "shuffle_pixels", "plant_confounder")
+        given = [f"--{name.replace('_', '-')}" for name in flags if getattr(self, name)]
+        if len(given) > 1:
+            raise OptionError(f"{' and '.join(given)} came; wanted one at a time.")
+        if given and given != ["--shuffle-labels"] and HEADS[self.task].target == "mask":
+            raise OptionError(
+                f"{given[0]} is for classes and numbers; {self.task} has masks. Leave it out."
+            )
 
     def limits(self) -> dict[str, Any]:
         """Bytes and seconds that each pretraining may take, None where there is no limit."""
@@ -186,7 +219,8 @@ class Study:
 
     def facts(self) -> dict[str, Any]:
         """Plain values, for study.yaml."""
-        return _plain(asdict(self)) | {"data": self.plain_data}
+        protocol = asdict(self.protocol) | {"name": self.protocol.title}
+        return _plain(asdict(self) | {"data": self.plain_data, "protocol": protocol})
 
 
 def _plain(value: Any) -> Any:

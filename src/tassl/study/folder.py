@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ STUDY, VERDICT, SPLIT = "study.yaml", "verdict.json", "split.npy"
 PREPARED = (STUDY, "environment.json", "audit.json", "audit.html", "advice.json", SPLIT, "store")
 
 
-def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:
+def claim_folder(folder: Path, facts: dict[str, Any], free: Collection[str] = ()) -> bool:
     """Make a run folder, or take up one that the same study left unfinished.
 
     A folder that holds prepared data and nothing else, as bad data or a wrong task leave it, is
@@ -24,6 +25,7 @@ def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:
     Args:
         folder: Where the run goes.
         facts: The configuration.
+        free: Choices in which it may differ from the one that is there, and then replaces it.
 
     Returns:
         Whether an unfinished run is taken up.
@@ -36,7 +38,9 @@ def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:
         if file.exists():
             changed = _changes(file, facts)
             if not changed or not holds_only_data(folder):
-                _check_unfinished(folder, changed)
+                _check_unfinished(folder, [name for name in changed if name not in free])
+                if changed:
+                    _write_study(file, facts)
                 return True
             _clear(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -44,12 +48,16 @@ def claim_folder(folder: Path, facts: dict[str, Any]) -> bool:
                 f"{folder} exists and holds no run of tassl. Choose an empty --out."
             )
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(file, yaml.safe_dump(facts, sort_keys=False))
+        _write_study(file, facts)
     except OSError as error:
         raise RunFolderError(
             f"{folder} cannot be written ({error.strerror}). Choose an --out that can."
         ) from None
     return False
+
+
+def _write_study(file: Path, facts: dict[str, Any]) -> None:
+    write_text(file, yaml.safe_dump(facts, sort_keys=False))
 
 
 def _changes(file: Path, facts: dict[str, Any]) -> list[str]:

@@ -19,12 +19,13 @@ from tassl.data.manifest import SPLITS
 from tassl.data.store import Store, build_store, open_store, sign_store
 from tassl.data.tensors import Tensors, measure_normalisation
 from tassl.errors import InputError
-from tassl.evaluation.splits import draw_splits
+from tassl.evaluation.splits import draw_splits, hold_out_site
 from tassl.heads import HEADS
 from tassl.modality import MODALITIES
 from tassl.modality.base import ModalityProfile
 from tassl.networks import NETWORKS
 from tassl.study.configuration import Study
+from tassl.study.controls import make_changes
 from tassl.study.folder import SPLIT, holds_only_data
 from tassl.study.narrator import Narrator
 from tassl.transforms.acquired import Acquired, measure_span
@@ -76,10 +77,12 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
     _check_dims(study, store)
     card, protocol = HEADS[study.task], study.protocol
     strata = target_of(study.task).strata(store.table)
+    if study.external:
+        strata = hold_out_site(strata, study.external)
     audit = run_audit(
         store,
         draw_splits(strata, protocol.val_share, protocol.test_share, study.seed),
-        budgets=protocol.budgets if card.unit == "subjects per class" else (),
+        budgets=[int(b) for b in protocol.budgets if b >= 1 and card.unit == "subjects per class"],
         seed=study.seed,
         drop_near_duplicates=study.drop_near_duplicates,
     )
@@ -136,7 +139,7 @@ def _assemble(study: Study, store: Store, audit: Audit) -> Prepared:
         store.grid.spacing,
         normalisation,
     )
-    tensors = Tensors(store, normalisation)
+    tensors = Tensors(store, normalisation, make_changes(study, store, split))
     if HEADS[study.task].target == "image":
         span = measure_span(store, np.flatnonzero(split == "train"))
         paired = study.clean == "paired"

@@ -8,9 +8,9 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ import numpy as np
 import pandas as pd
 
 from tassl.advisor import Advice, advise
-from tassl.checkpoint import Checkpoint, load_checkpoint
+from tassl.checkpoint import SIDECAR, Checkpoint, load_checkpoint
 from tassl.data.files import write_json, write_text
 from tassl.errors import OptionError
-from tassl.evaluation.splits import Subset, draw_subsets
+from tassl.evaluation.efficiency import Saving, measure_savings, trace_areas
+from tassl.evaluation.splits import Subset, count_labels, draw_subsets
 from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.health import Epoch
@@ -32,6 +33,7 @@ from tassl.pretraining import (
     Plan,
     Ranks,
     Schedule,
+    correct_plan,
     default_schedule,
     fall_back,
     plan_pretraining,
@@ -40,7 +42,9 @@ from tassl.pretraining import (
     write_plan,
 )
 from tassl.report import write_report
+from tassl.study.checks import write_checks
 from tassl.study.configuration import Study
+from tassl.study.controls import list_variants
 from tassl.study.folder import VERDICT, claim_folder
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import (
@@ -50,6 +54,7 @@ from tassl.study.preparation import (
     labelled_rows,
     prepare,
 )
+from tassl.study.subsets import read_subsets, write_subsets
 from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
     Bench,
@@ -61,7 +66,7 @@ from tassl.trials import (
 )
 
 TRIED = 2  # methods, unless the user names them
-RESULTS, FLOATS = "results.csv", "%.6f"
+RESULTS, AREAS, SAVINGS, FLOATS = "results.csv", "areas.csv", "savings.csv", "%.6f"
 PACKAGES = ("tassl", "torch", "monai", "pytorch-lightning", "numpy", "scikit-learn", "scipy")
 
 
@@ -110,7 +115,7 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
             )
     bench = make_bench(study, prepared, checkpoints)
     arms, subsets = list_arms(study.task, list(checkpoints)), label_subsets(study, prepared)
-    write_json(folder / "subsets.json", _subset_facts(prepared, subsets))
+    write_subsets(folder / "subsets.json", prepared.store.table, subsets)
     with (
         clock.timing("trials"),
         narrator.stage("Adapting with few labels", count_work(bench, arms, subsets)) as tick,
@@ -118,7 +123,10 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
         run_trials(bench, arms, subsets, folder, tick)
     with clock.timing("statistics"):
         unit = target_of(study.task).unit(prepared.store)
-        results, verdict = judge_predictions(study, folder, arms, subsets, unit)
+        labels = count_labels(prepared.store.table, subsets)
+        results, verdict = judge_predictions(study, folder, arms, subsets, unit, labels)
+    with clock.timing("checks"):
+        write_checks(prepared, bench, arms, subsets, folder)
     write_json(folder / VERDICT, verdict | {"shuffled_labels": study.shuffle_labels})
     report = write_report(folder)
     return Outcome(folder, results, verdict, report)
@@ -191,7 +199,8 @@ def seek_advice(study: Study, prepared: Prepared) -> Advice:
     labels = len(labelled_rows(prepared, study.task, "train"))
     if budgets := sorted(study.protocol.budgets):
         each = check_task(prepared, study.task) if study.task == "classification" else 1
-        labels = min(labels, budgets[len(budgets) // 2] * each)
+        middle = budgets[len(budgets) // 2]
+        labels = min(labels, round(middle * (labels if middle < 1 else each)))
     return advise(
         study.modality,
         study.task,
@@ -255,12 +264,13 @@ def pretrain_one(
         narrator: Speaks.
         measured: Say what it costs before it starts; so is what has a limit.
     """
-    if (place / "checkpoint.json").exists():
+    done = (place / SIDECAR).exists()
+    if done and study.course == "cosine":
         return load_checkpoint(place)
     rows, file = prepared.rows("train", "val"), place / "plan.json"
     schedule, reasons = _schedule(study, len(rows), prepared.store.dims, method), ()
     if measured or study.memory or study.time:
-        if not file.exists():
+        if done or not file.exists():
             write_plan(file, plan_one(study, prepared, method, narrator))
         plan = read_plan(file)
         schedule, reasons = plan.schedule, plan.reasons
@@ -281,6 +291,7 @@ def pretrain_one(
             reasons=reasons,
             **_job(study, prepared, method),
         )
+    correct_plan(file, checkpoint.recipe.training)
     health = json.loads((place / "health.json").read_text())
     if not health["healthy"]:
         narrator.warn(f"{method} {health['verdict']}. {health['action']}")
@@ -322,14 +333,18 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,
+        variants=list_variants(study, prepared.tensors, prepared.split),
     )
 
 
 def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
     """The label subsets of the study, the same for every arm."""
+    usable = labelled_rows(prepared, study.task, "train")
+    if study.subsets:
+        return read_subsets(Path(study.subsets), prepared.store.table, usable)
     return draw_subsets(
-        prepared.store.table,
-        labelled_rows(prepared, study.task, "train"),
+        target_of(study.task).strata(prepared.store.table),
+        usable,
         study.protocol.budgets,
         study.protocol.draws,
         study.seed,
@@ -339,17 +354,34 @@ def label_subsets(study: Study, prepared: Prepared) -> list[Subset]:
 
 
 def judge_predictions(
-    study: Study, folder: Path, arms: list[Arm], subsets: list[Subset], unit: str
+    study: Study,
+    folder: Path,
+    arms: list[Arm],
+    subsets: list[Subset],
+    unit: str,
+    labels: Mapping[str, float],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Score the predictions in a run folder; write results.csv; return it with the verdict."""
+    """Score the predictions in a run folder; write its tables; return results with the verdict."""
     card, predictions = HEADS[study.task], read_predictions(folder, arms, subsets)
     metrics = (*card.metrics, "kappa") if study.ordinal else card.metrics
-    scores = score_all(predictions, metrics, study.protocol, study.seed)
-    findings = compare(scores, arms, card.metrics[0], study.protocol)
-    results = tabulate(scores, arms, findings, card.metrics[0], study.protocol.confidence)
-    write_text(folder / RESULTS, results.to_csv(index=False, float_format=FLOATS))
+    metric, protocol = metrics[0], study.protocol
+    scores = score_all(predictions, metrics, protocol, study.seed)
+    areas = trace_areas(scores, metric, labels)
+    findings = compare(scores | areas, arms, metric, protocol)
+    savings = measure_savings(scores, findings, metric, labels, protocol, study.seed)
+    results = tabulate(scores, arms, findings, metric, protocol.confidence)
+    tables = {
+        RESULTS: results,
+        AREAS: tabulate(areas, arms, findings, metric, protocol.confidence),
+        SAVINGS: pd.DataFrame(map(asdict, savings), columns=[f.name for f in fields(Saving)]),
+    }
+    for name, table in tables.items():
+        write_text(folder / name, table.to_csv(index=False, float_format=FLOATS))
     subjects = next(iter(scores.values())).subjects
-    return results, conclude(findings, card.metrics[0], card.unit, subjects, unit)
+    draws = len({subset.draw for subset in subsets})
+    return results, conclude(
+        findings, metric, card.unit, subjects, unit, savings=savings, draws=draws
+    )
 
 
 def describe_machine() -> dict[str, Any]:
@@ -379,7 +411,8 @@ def _ranks(study: Study) -> Ranks:
 def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
     plan = default_schedule(images, dims, study.seed, METHODS[method])
     usual = plan.batch - plan.batch % _ranks(study).count
-    return replace(plan, epochs=study.epochs or plan.epochs, batch=study.batch or usual)
+    epochs, batch = study.epochs or plan.epochs, study.batch or usual
+    return replace(plan, epochs=epochs, batch=batch, course=study.course)
 
 
 def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
@@ -394,8 +427,3 @@ def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
 
 def _views(study: Study, prepared: Prepared) -> Augmentation:
     return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)
-
-
-def _subset_facts(prepared: Prepared, subsets: list[Subset]) -> list[dict[str, Any]]:
-    ids = prepared.store.table.id.to_numpy()
-    return [{"budget": s.budget, "draw": s.draw, "images": ids[s.rows].tolist()} for s in subsets]

@@ -68,26 +68,20 @@ class Acquired(Tensors):
         *,
         paired: bool = True,
     ) -> None:
-        super().__init__(store, normalisation)
+        super().__init__(store, normalisation, (self._acquire,))
         self.degrader: Degrader = degradation.load()
         self.degradation = degradation
         self.seed = seed
         self.span = span
         self.paired = paired
 
-    def images(self, rows: np.ndarray) -> Tensor:
-        """Degraded images, (row, channel, *space) float32."""
-        return self.measure(rows).images
-
     def clean(self, rows: np.ndarray) -> Tensor:
         """The images as the store has them, normalised."""
-        return super().images(rows)
+        return self._normalise(self.store.images[rows])
 
     def measure(self, rows: np.ndarray) -> Measurement:
         """Degraded images with how they came about."""
-        shape = (self.store.channels, *self.store.grid.shape)
-        drawn = [self.degrader.draw(shape, seeded(self.seed, PURPOSE, int(row))) for row in rows]
-        return self.degrade(self.clean(rows), torch.stack(drawn))
+        return self.degrade(self.clean(rows), self._draw(rows))
 
     def spoil(self, images: Tensor, rng: torch.Generator) -> Measurement:
         """Degrade normalised images anew, (batch, channel, *space)."""
@@ -101,6 +95,14 @@ class Acquired(Tensors):
     def in_units(self, images: Tensor) -> Tensor:
         """Normalised images (row, channel, *space) on the scale of the prepared ones."""
         return images * self._deviation + self._mean
+
+    def _acquire(self, images: Tensor, rows: np.ndarray) -> Tensor:
+        return self.degrade(images, self._draw(rows)).images
+
+    def _draw(self, rows: np.ndarray) -> Tensor:
+        shape = (self.store.channels, *self.store.grid.shape)
+        drawn = [self.degrader.draw(shape, seeded(self.seed, PURPOSE, int(row))) for row in rows]
+        return torch.stack(drawn)
 
 
 def measure_span(store: Store, rows: np.ndarray) -> float:

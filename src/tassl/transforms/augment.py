@@ -9,6 +9,7 @@ from tassl.data.tensors import Normalisation
 from tassl.errors import OptionError
 from tassl.modality.base import Augmentation
 from tassl.transforms import colour, corruption, geometry, intensity
+from tassl.transforms.boxes import draw_box_centres, move_boxes
 from tassl.transforms.draws import uniform
 from tassl.transforms.saliency import draw_spots
 
@@ -77,6 +78,21 @@ class Augment:
             moved.append(geometry.resample(layer.to(part.dtype), grid, nearest=True)[:, 0])
         return torch.cat(views), torch.cat(moved).to(masks.dtype)
 
+    def boxed(self, images: Tensor, boxes: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Augment images and move their boxes (batch, box, class and corners) along with them.
+
+        Half of the windows of large images are drawn around a box.
+        """
+        space, spots = tuple(images.shape[2:]), None
+        if self.patch:
+            spots = draw_box_centres(boxes, space, rng)
+            spots[uniform(len(images), 0, 1, rng) < 0.5] = torch.nan
+        affine, bend = self._draw(images, rng, spots)
+        grid = geometry.sampling_grid(affine, self.patch or space, bend)
+        parts = zip(images.split(_portion(images)), grid.split(_portion(images)), strict=True)
+        views = torch.cat([self._view(*part, rng) for part in parts])
+        return views, move_boxes(boxes, affine, bend, space, self.patch or space)
+
     def milder(self) -> Augment:
         """The same with mild ranges."""
         return Augment(self.ranges.mild(), self.patch, self.normalisation)
@@ -108,10 +124,16 @@ class Augment:
         return self._view(images, grid, rng), affine
 
     def _grid(self, images: Tensor, rng: torch.Generator, spots: Tensor | None = None) -> Tensor:
+        affine, bend = self._draw(images, rng, spots)
+        return geometry.sampling_grid(affine, self.patch or tuple(images.shape[2:]), bend)
+
+    def _draw(
+        self, images: Tensor, rng: torch.Generator, spots: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         r, batch, space = self.ranges, len(images), tuple(images.shape[2:])
         affine = geometry.draw_affine(r, batch, space, rng, self.patch, spots)
         bend = geometry.draw_bend(r.elastic, batch, len(space), rng) if r.elastic else None
-        return geometry.sampling_grid(affine, self.patch or space, bend)
+        return affine, bend
 
     def _view(self, images: Tensor, grid: Tensor, rng: torch.Generator) -> Tensor:
         images = geometry.resample(images, grid)

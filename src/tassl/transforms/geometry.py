@@ -13,6 +13,7 @@ from tassl.transforms.axes import spread
 from tassl.transforms.draws import sign, uniform
 
 KNOTS = 3
+ROUNDS = 8
 WELL_INSIDE = 0.6  # of the way to a view's edge, so that rotations do not lose a spot
 
 
@@ -103,6 +104,25 @@ def sampling_grid(affine: Tensor, view: tuple[int, ...], bend: Tensor | None = N
     if bend is not None:
         grid = grid + spread(torch.einsum("bij,bj...->bi...", matrix, bend), view)
     return grid
+
+
+def find_places(
+    places: Tensor, affine: Tensor, bend: Tensor | None, view: tuple[int, ...]
+) -> Tensor:
+    """Tell where in the view places (batch, place, dims) of the image lie: the other way round.
+
+    A bend is undone by a few rounds of Picard iteration; below the bound of `draw_bend` each
+    shrinks the error.
+    """
+    dims = len(view)
+    straight = torch.linalg.solve(affine[..., :-1], (places - affine[:, None, :, -1]).mT).mT
+    if bend is None:
+        return straight
+    field, found = spread(bend, view), straight
+    for _ in range(ROUNDS):
+        points = found.mT.reshape(*straight.mT.shape, *[1] * (dims - 1))
+        found = straight - _sample(field, points, "bilinear").flatten(2).mT
+    return found
 
 
 def resample(images: Tensor, grid: Tensor, *, nearest: bool = False) -> Tensor:

@@ -10,11 +10,26 @@ import numpy as np
 
 from tassl.adaptation import Tuning
 from tassl.checkpoint import Recipe
-from tassl.data.tensors import Tensors
+from tassl.data.tensors import Change, Tensors
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
 from tassl.transforms.augment import Augment
 from tassl.trials.targets import Target, target_of
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change of the test images.
+
+    Args:
+        kind: What is changed.
+        severity: How much.
+        change: Makes it.
+    """
+
+    kind: str
+    severity: int
+    change: Change
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,7 @@ class Bench:
         tuning: Steps and batch of every trained arm.
         protocol: Rates to tune over.
         seed: Of the whole study.
+        variants: Changes of the test images that the models of all labels are scored on as well.
     """
 
     tensors: Tensors
@@ -48,6 +64,7 @@ class Bench:
     tuning: Tuning
     protocol: Protocol
     seed: int
+    variants: tuple[Variant, ...] = ()
 
     @property
     def kind(self) -> Target:

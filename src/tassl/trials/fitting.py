@@ -52,9 +52,8 @@ def fit_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning) -> Head:
     )
 
 
-def make_features(bench: Bench, arm: Arm) -> np.ndarray:
-    """Features of every row for a linear model, from pixels or from a frozen encoder."""
-    rows = np.arange(len(bench.tensors.store.table))
+def make_features(bench: Bench, arm: Arm, rows: np.ndarray) -> np.ndarray:
+    """Features of these rows for a linear model, from pixels or from a frozen encoder."""
     if arm.adaptation == "pixels":
         return _pixels(bench.tensors, rows)
     encoder: Encoder = start_head(bench, arm, bench.seed * 1000)[0].encoder
@@ -66,8 +65,10 @@ def _pixels(tensors: Tensors, rows: np.ndarray) -> np.ndarray:
     side = PIXELS_PER_SIDE[tensors.store.dims]
     shape: Any = [min(side, size) for size in tensors.store.grid.shape]
     pool: Any = F.adaptive_avg_pool2d if tensors.store.dims == 2 else F.adaptive_avg_pool3d
+    batch = PREDICT_BATCH[tensors.store.dims]
     parts = [
-        pool(tensors.images(rows[k : k + 256]), shape).flatten(1) for k in range(0, len(rows), 256)
+        pool(tensors.images(rows[k : k + batch]), shape).flatten(1)
+        for k in range(0, len(rows), batch)
     ]
     return torch.cat(parts).numpy()
 

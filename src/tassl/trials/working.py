@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
@@ -22,6 +23,7 @@ from tassl.trials.bench import Bench
 from tassl.trials.fitting import fit_arm, make_features
 from tassl.trials.predictions import keep, prediction_file, slug
 from tassl.trials.targets import Answers
+from tassl.trials.varying import keep_variants
 
 
 def run_trials(
@@ -52,9 +54,9 @@ def run_trials(
         for arm in trained
         for rate in bench.protocol.rates
     ]
-    _work(first, on_trial)
+    work_off(first, on_trial)
     tunings = {arm.name: _choose_rate(bench, arm, folder) for arm in trained}
-    _work(
+    work_off(
         [
             delayed(_train_arm)(bench, arm, subset, tunings[arm.name], folder)
             for subset in reversed(subsets)
@@ -70,8 +72,13 @@ def count_work(bench: Bench, arms: Sequence[Arm], subsets: Sequence[Subset]) -> 
     return len(arms) - trained + trained * (len(bench.protocol.rates) + len(subsets))
 
 
-def _work(pieces: list[Any], on_trial: Callable[[str], None]) -> None:
-    """Run pieces in worker processes, one per core; on one GPU, one after another."""
+def work_off(pieces: list[Any], on_trial: Callable[[Any], None]) -> None:
+    """Run pieces in worker processes, one per core; on one GPU, one after another.
+
+    Args:
+        pieces: Delayed calls.
+        on_trial: Called with what each returns, in any order.
+    """
     jobs = 1 if torch.cuda.is_available() else min(len(pieces), cpu_count())
     with parallel_config("loky", n_jobs=max(1, jobs), inner_max_num_threads=1):
         names: Any = Parallel(return_as="generator_unordered", max_nbytes=None)(pieces)
@@ -103,10 +110,17 @@ def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) 
     torch.set_num_threads(1)
     missing = [s for s in subsets if not prediction_file(folder, arm, s).exists()]
     if missing:
-        features = make_features(bench, arm)
+        features = make_features(bench, arm, np.arange(len(bench.tensors.store.table)))
     for subset in missing:
         seed = bench.seed * 1000 + subset.draw
-        keep(bench.kind.probe(bench, features, subset.rows, seed).table, arm, subset, folder)
+        model = bench.kind.fit_linear(bench, features, subset.rows, seed)
+
+        def probe(varied: Bench, model: Any = model) -> pd.DataFrame:
+            return bench.kind.probe(varied, model, make_features(varied, arm, varied.test)).table
+
+        keep_variants(bench, arm, subset, folder, probe)
+        answers = bench.kind.probe(bench, model, features[bench.test])
+        keep(answers.table, arm, subset, folder)
     return arm.name
 
 
@@ -117,6 +131,11 @@ def _train_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning, folder: P
     if prediction_file(folder, arm, subset).exists():
         return name
     head = fit_arm(bench, arm, subset, tuning)
+
+    def predict(varied: Bench) -> pd.DataFrame:
+        return bench.kind.predict(varied, head, varied.test, fully=False).table
+
+    keep_variants(bench, arm, subset, folder, predict)
     _keep_all(bench.kind.predict(bench, head, bench.test), arm, subset, folder)
     return name
 

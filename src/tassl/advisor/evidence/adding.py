@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from tassl.advisor.evidence.checking import check_tables
 from tassl.advisor.evidence.own_runs import read_run
 from tassl.advisor.evidence.reading import Cells, Row, key_of, load, local_folder, parse, read_cells
@@ -50,21 +52,28 @@ def add_rows(tables: Mapping[str, Sequence[Cells]]) -> dict[str, int]:
             is added then.
         OptionError: The base of this machine cannot be written.
     """
+    lock = local_folder().with_suffix(".lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            return _add_rows(tables)
+    except OSError as error:
+        raise OptionError(
+            f"{local_folder()} cannot be written ({error.strerror}). "
+            "Set TASSL_CACHE to a folder that can."
+        ) from None
+
+
+def _add_rows(tables: Mapping[str, Sequence[Cells]]) -> dict[str, int]:
     known = load(local=True)
     if problems := check_tables(tables, known):
         more = f"\nand {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         lines = "\n".join(problems[:SHOWN])
         raise InputError(f"nothing was added; mend these first:\n{lines}{more}")
     news = {name: _new_rows(name, tables[name], getattr(known, name)) for name in tables}
-    try:
-        for name in TABLES:
-            if news.get(name):
-                _append(local_folder() / f"{name}.csv", name, news[name])
-    except OSError as error:
-        raise OptionError(
-            f"{local_folder()} cannot be written ({error.strerror}). "
-            "Set TASSL_CACHE to a folder that can."
-        ) from None
+    for name in TABLES:
+        if news.get(name):
+            _append(local_folder() / f"{name}.csv", name, news[name])
     return {name: len(rows) for name, rows in news.items()}
 
 

@@ -17,6 +17,11 @@ from tassl.heads import HEADS
 from tassl.methods import METHODS
 
 Cells = dict[str, str]
+CONTROLS = {
+    "shuffle_labels": "its labels were shuffled",
+    "shuffle_pixels": "its pixels were shuffled",
+    "plant_confounder": "a mark was planted in its images",
+}
 
 
 def read_run(folder: Path) -> dict[str, list[Cells]]:
@@ -28,10 +33,8 @@ def read_run(folder: Path) -> dict[str, list[Cells]]:
         RunFolderError: The run is not finished, is damaged, or is a negative control.
     """
     study, dims, rows = _read_files(folder)
-    if study.get("shuffle_labels"):
-        raise RunFolderError(
-            f"{folder} is a negative control: its labels were shuffled. Give another run."
-        )
+    if control := next((told for name, told in CONTROLS.items() if study.get(name)), ""):
+        raise RunFolderError(f"{folder} is a negative control: {control}. Give another run.")
     try:
         return _tabulate(study, dims, rows)
     except (KeyError, TypeError, ValueError) as error:

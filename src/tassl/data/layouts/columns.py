@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tassl.data.privacy import cap_age
 from tassl.errors import OptionError
 
 NAMES = {
@@ -21,12 +22,18 @@ NAMES = {
     "label": ("label", "class", "diagnosis", "target", "dx", "category", "finding"),
     "masks": ("mask", "mask_path", "segmentation", "seg"),
     "site": ("site", "scanner", "hospital", "center", "centre", "device"),
+    "sex": ("sex", "gender", "patient_sex"),
+    "age": ("age", "age_years", "age (years)", "patient_age"),
     "spacing": ("spacing", "pixel size(mm)", "pixel_size", "pixel spacing", "pixelspacing"),
     "value": ("value", "age", "volume", "score"),
 }
 SIDES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "dev": "val", "test": "test", "testing": "test",
+}  # fmt: skip
+SEXES = {
+    "f": "F", "female": "F", "w": "F", "woman": "F", "m": "M", "male": "M", "man": "M", "o": "O",
+    "other": "O", "0": "0", "1": "1", "2": "2",
 }  # fmt: skip
 UNIT = re.compile(r"^.*?(?:\s*[(\[]([^)\]]+)[)\]]|_(mm[23]?|cm|ml|kg|g|years))\s*$")
 FEWEST_FINDINGS = 2
@@ -83,7 +90,8 @@ def understand(table: pd.DataFrame, path: Path, label: str | None, value: str | 
         columns["label"], classes = _number_classes(table[source])
         sources["label"] = source
     unit = ""
-    if source := value or _find_value(table, {*sources.values()}, path):
+    used = {source for kind, source in sources.items() if kind != "age"}  # may be the value as well
+    if source := value or _find_value(table, used, path):
         columns["value"], sources["value"] = _numbers(table[source]).tolist(), source
         match = UNIT.match(source)
         unit = (match[1] or match[2]) if match else ""
@@ -113,6 +121,14 @@ def _read_sides(column: Any) -> list[str]:
     return [SIDES.get(text.lower(), "") for text in _texts(column)]
 
 
+def _read_sexes(column: Any) -> list[str]:
+    return [SEXES.get(text.lower().removesuffix(".0"), "") for text in _texts(column)]
+
+
+def _read_ages(column: Any) -> list[float | str]:
+    return [cap_age(float(age)) if age >= 0 else "" for age in _numbers(column)]
+
+
 def _read_masks(column: Any) -> list[tuple[str, ...]]:
     return [(text,) if text else () for text in _texts(column)]
 
@@ -126,7 +142,8 @@ def _read_spacings(column: Any) -> list[tuple[float, ...]]:
 
 READ: dict[str, Callable[[Any], list]] = {
     "subject": _texts, "study": _texts, "site": _texts, "split": _read_sides,
-    "masks": _read_masks, "spacing": _read_spacings,
+    "sex": _read_sexes, "age": _read_ages, "masks": _read_masks,
+    "spacing": _read_spacings,
 }  # fmt: skip
 
 

@@ -125,6 +125,8 @@ def _read_series(found: Found, key: bytes, start: int) -> tuple[bool, list[dict[
         "subject": pseudonym(patient, key),
         "study": pseudonym(head.study, key),
         "site": " ".join(filter(None, (head.maker, pseudonym(head.device, key)[:6]))),
+        "sex": head.sex,
+        "age": head.age,
     }
     headers = [header for _, header in found]
     plain = len(found) >= FEWEST_SLICES and all(len(header.planes) == 1 for header in headers)

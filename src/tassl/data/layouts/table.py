@@ -19,6 +19,7 @@ from tassl.data.manifest import BLANK, COLUMNS, Manifest, SetAside, make_table
 from tassl.data.progress import Track
 from tassl.errors import InputError, OptionError
 
+ADDED = {"sex", "age"}  # manifests written before do without them
 ENDINGS = (".csv", ".tsv", ".parquet")
 WANTED = "a CSV, TSV or parquet file with a column of image files"
 
@@ -44,7 +45,7 @@ def read(
         OptionError: As for `join`; or the table is a manifest, where there is nothing to choose.
     """
     table = load(path)
-    if set(COLUMNS) <= set(table):
+    if set(COLUMNS) - ADDED <= set(table):
         if label or value:
             raise OptionError(f"{path} is a manifest of tassl: leave out --label and --value.")
         return _read_manifest(path, table)
@@ -166,7 +167,8 @@ def load(path: Path) -> pd.DataFrame:
 def _read_manifest(path: Path, table: pd.DataFrame) -> Manifest:
     """The manifest of tassl itself, as `write_manifest` left it."""
     lists: Sequence[str] = [name for name, blank in BLANK.items() if blank == () or blank is None]
-    facts, table = table.attrs, table.loc[:, list(COLUMNS)].copy()
+    facts = table.attrs
+    table = table.assign(**{name: BLANK[name] for name in ADDED - set(table)}).loc[:, list(COLUMNS)]
     for name in lists:
         table[name] = pd.Series(
             [None if value is None else tuple(np.asarray(value).tolist()) for value in table[name]],

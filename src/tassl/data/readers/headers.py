@@ -7,6 +7,7 @@ may hold a name wherever it stands.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping, MutableSequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from tassl.data.privacy import cap_age
 from tassl.data.readers.base import MOST_BYTES
 from tassl.data.readers.streams import check_inflated
 from tassl.errors import UnreadableFile
@@ -52,12 +54,13 @@ MAKERS = (
     "SonoSite", "Bruker", "Zeiss", "Topcon", "Heidelberg", "Varian", "Elekta",
     "UIH", "Neusoft", "SuperSonic", "ATL", "Acuson",
 )  # fmt: skip
+AGE, DAYS = re.compile(r"(\d{3})([DWMY])"), {"D": 1, "W": 7, "M": 30.44, "Y": 365.25}
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 PLANE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 WANTED = (
     *FACTS, *GROUPS, *PLANE, "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID",
     "SOPClassUID", "ImageType", "InstanceNumber",
-    "Manufacturer", "ManufacturerModelName",
+    "Manufacturer", "ManufacturerModelName", "PatientSex", "PatientAge",
 )  # fmt: skip
 
 
@@ -94,6 +97,8 @@ class Header:
         frames: Number of frames; 0 where the file holds no picture.
         planes: Where each frame lies; () where that is unknown.
         facts: Technical facts by DICOM keyword.
+        sex: "F", "M" or "O", "" where unknown.
+        age: In years, 90 for all who are older; NaN where unknown.
     """
 
     patient: str = field(repr=False)
@@ -108,6 +113,8 @@ class Header:
     frames: int
     planes: tuple[Plane, ...]
     facts: Mapping[str, str]
+    sex: str = ""
+    age: float = math.nan
 
 
 def read_header(file: Path) -> Header:
@@ -131,6 +138,8 @@ def read_header(file: Path) -> Header:
             frames=count_frames(dataset),
             planes=find_planes(dataset),
             facts=list_facts(dataset),
+            sex=_read_sex(dataset),
+            age=_read_age(dataset),
         )
 
 
@@ -243,6 +252,16 @@ def _find_plane(dataset: Dataset, frame: int) -> Plane | None:
 def _name_maker(text: str) -> str:
     known = (name for name in MAKERS if re.search(rf"\b{name}\b", text, re.IGNORECASE))
     return next(known, "")
+
+
+def _read_sex(dataset: Dataset) -> str:
+    text = str(dataset.get("PatientSex") or "")
+    return text if text in ("F", "M", "O") else ""
+
+
+def _read_age(dataset: Dataset) -> float:
+    match = AGE.fullmatch(str(dataset.get("PatientAge") or ""))
+    return cap_age(int(match[1]) * DAYS[match[2]] / DAYS["Y"]) if match else math.nan
 
 
 def _join(dataset: Dataset, *names: str) -> str:

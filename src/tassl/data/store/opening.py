@@ -15,6 +15,7 @@ from tassl.data.manifest import SetAside
 
 KEPT = (
     "id", "subject", "study", "order", "split", "label", "findings", "value", "site",
+    "sex", "age",
 )  # fmt: skip
 
 
@@ -68,6 +69,14 @@ class Store:
     def channels(self) -> int:
         """Number of channels of each image."""
         return self.images.shape[1]
+
+    def measure_masks(self) -> np.ndarray:
+        """Pixels (voxels) that the mask of each row shows, NaN where it has none, (row,)."""
+        sizes = np.full(len(self.table), np.nan)
+        if self.masks is not None:
+            for row in np.flatnonzero(self.table.masked):
+                sizes[row] = np.count_nonzero(self.masks[row])
+        return sizes
 
     def crops(
         self, rows: Sequence[int] | np.ndarray, starts: np.ndarray, size: Sequence[int]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from tassl.adaptation import Examples, Tuning, predict_rows
@@ -83,13 +84,23 @@ class Target(ABC):
     def predict(self, bench: Bench, head: Head, rows: np.ndarray, *, fully: bool = True) -> Answers:
         """What a head says of these rows; without `fully`, only what the first metric needs."""
 
-    def probe(self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int) -> Answers:
-        """What a linear model, fitted to the features of these rows, says of the test rows."""
+    def fit_linear(
+        self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int
+    ) -> Pipeline:
+        """A linear model of the features of these rows; features are of all rows of the store."""
         raise NotImplementedError(f"{self.words} are not predicted from a vector per image")
 
     def floor(self, bench: Bench, arm: Arm) -> Answers:
         """What one of the floors says of the test rows."""
         raise NotImplementedError(f"{self.words} have no floor named {arm.name}")
+
+    def probe(self, bench: Bench, model: Pipeline, features: np.ndarray) -> Answers:
+        """What a linear model says of the test rows, from their features."""
+        raise NotImplementedError(f"{self.words} are not predicted from a vector per image")
+
+    def groups(self, store: Store) -> np.ndarray:
+        """A group of what is to be predicted for each row, -1 where unknown; the class if any."""
+        return store.table.label.to_numpy()
 
     def examples(self, bench: Bench, rows: np.ndarray) -> Examples:
         """Labelled rows to fit a head to."""

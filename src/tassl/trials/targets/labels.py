@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from tassl.data.store import Store
@@ -52,11 +53,15 @@ class ClassLabels(Target):
         scores = torch.cat(list(predict_batches(bench, head, rows))).numpy()
         return _tabulate(bench, rows, scores)
 
-    def probe(self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int) -> Answers:
+    def fit_linear(
+        self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int
+    ) -> Pipeline:
         subjects = bench.tensors.store.table.subject.to_numpy()[rows]
-        model = fit_probe(features[rows], bench.target[rows], subjects, seed)
+        return fit_probe(features[rows], bench.target[rows], subjects, seed)
+
+    def probe(self, bench: Bench, model: Pipeline, features: np.ndarray) -> Answers:
         scores = np.zeros((len(bench.test), bench.classes))
-        scores[:, model.classes_] = model.predict_proba(features[bench.test])
+        scores[:, model.classes_] = model.predict_proba(features)
         return _tabulate(bench, bench.test, scores)
 
 

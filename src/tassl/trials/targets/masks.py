@@ -13,6 +13,7 @@ from torch import Tensor
 from tassl.adaptation import Examples, Tuning
 from tassl.data.store import Store
 from tassl.evaluation.segmentation import dice_of_masks, measure_masks
+from tassl.evaluation.splits import split_halves
 from tassl.heads.base import Head
 from tassl.trials.targets.base import Answers, Target, add_columns, name_rows, predict_batches
 
@@ -44,6 +45,11 @@ class Masks(Target):
     def values(self, store: Store) -> np.ndarray:
         """The row whose mask is the reference."""
         return np.arange(len(store.table))
+
+    def groups(self, store: Store) -> np.ndarray:
+        """The class of the image if any has one, else small and large."""
+        labels = super().groups(store)
+        return labels if (labels >= 0).any() else split_halves(store.measure_masks())
 
     def load(self, bench: Bench, rows: np.ndarray) -> Tensor:
         return bench.tensors.masks(bench.target[rows])

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from tassl.data.store import Store
 from tassl.errors import InputError
-from tassl.evaluation.splits import number_quantiles
+from tassl.evaluation.splits import number_quantiles, split_halves
 from tassl.heads.base import Head
 from tassl.heads.ridge import fit_ridge
 from tassl.modality.base import Augmentation
@@ -48,10 +49,18 @@ class Values(Target):
         found = torch.cat(list(predict_batches(bench, head, rows))).numpy()
         return _tabulate(bench, rows, found[:, 0])
 
-    def probe(self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int) -> Answers:
+    def fit_linear(
+        self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int
+    ) -> Pipeline:
         subjects = bench.tensors.store.table.subject.to_numpy()[rows]
-        ridge = fit_ridge(features[rows], bench.target[rows], subjects)
-        return _tabulate(bench, bench.test, ridge.predict(features[bench.test]))
+        return fit_ridge(features[rows], bench.target[rows], subjects)
+
+    def probe(self, bench: Bench, model: Pipeline, features: np.ndarray) -> Answers:
+        return _tabulate(bench, bench.test, model.predict(features))
+
+    def groups(self, store: Store) -> np.ndarray:
+        """Below and above the median."""
+        return split_halves(store.table.value.to_numpy(float))
 
     def strata(self, table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(label=number_quantiles(table))

@@ -1,0 +1,219 @@
+"""What was measured beside the verdict: leaking sites, subgroups, changed test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.robustness import MEAN
+from tassl.report.loading import Run
+from tassl.report.readers import DAMAGED, each_row
+from tassl.report.rendering import Table
+from tassl.report.words import confidence, interval, metric_title, number, probability, signed
+
+KINDS = {"site": "Site", "sex": "Sex", "age": "Age", "size": "Size of what the mask shows"}
+FOLLOWS, HOLDS = "follows the mark", "no evidence that it does"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer.
+
+    Args:
+        title: The question.
+        table: The answer, None where it could not be measured.
+        details: More of it, to be unfolded.
+        note: How to read it, or why there is no answer.
+    """
+
+    title: str
+    table: Table | None
+    details: Table | None = None
+    note: str = ""
+
+
+def show_checks(run: Run) -> list[Check]:
+    """The checks of a run; one that is not there or damaged is left out."""
+    notes = run.checks.get("notes") or {}
+    checks = []
+    for name, show in SHOWN.items():
+        title = TITLES[name]
+        if isinstance(run.checks.get(name), pd.DataFrame):
+            try:
+                checks.append(show(run, run.checks[name], title))
+            except (*DAMAGED, AttributeError):
+                checks.append(Check(title, None, note=f"checks/{name}.csv cannot be read."))
+        elif name in notes:
+            checks.append(Check(title, None, note=str(notes[name])))
+    return checks
+
+
+def _leakage(run: Run, found: pd.DataFrame, title: str) -> Check:
+    rows = [
+        (
+            str(row.arm),
+            number(row.accuracy),
+            interval(row.accuracy_low, row.accuracy_high),
+            number(row.chance),
+            probability(row.accuracy_p),
+            number(row.robustness),
+            interval(row.robustness_low, row.robustness_high),
+        )
+        for row in each_row(found)
+    ]
+    level = confidence(run)
+    columns = ("Features", "Site told", f"{level} interval", "By guessing", "p")
+    columns += ("Robustness index", f"its {level} interval")
+    first = found.iloc[0]
+    note = (
+        f"Site told: balanced accuracy of a linear probe on {first.subjects:g} subjects of "
+        f"{first.sites:g} sites, none of whom it was fitted to; every site and class counts alike, "
+        "so that what is told of the class is not taken for the site. Robustness index: of the "
+        "nearest images that share the class or the site but not both, the share that has the "
+        "class; 0.5 is even, below it the site weighs more."
+    )
+    return Check(title, Table(columns, tuple(rows)), note=note)
+
+
+def _subgroups(run: Run, found: pd.DataFrame, title: str) -> Check:
+    rows = [
+        (
+            KINDS.get(str(row.kind), str(row.kind)),
+            str(row.name),
+            str(row.arm),
+            f"{row.subjects:g}",
+            *(
+                ("too few", "")
+                if pd.isna(row.score)
+                else (number(row.score), interval(*_bound(run, row.score_low, row.score_high)))
+            ),
+        )
+        for row in each_row(found.rename_axis(None))
+    ]
+    level, metric = confidence(run), _metric(run)
+    details = Table(("Kind", "Group", "Arm", "Subjects", metric, f"{level} interval"), tuple(rows))
+    gaps = run.checks.get("gaps")
+    told = [] if gaps is None else [
+        (
+            KINDS.get(str(gap.kind), str(gap.kind)),
+            str(gap.arm),
+            str(gap.worst),
+            str(gap.best),
+            signed(gap.difference),
+            interval(gap.difference_low, gap.difference_high, signed),
+            probability(gap.p),
+        )
+        for gap in each_row(gaps)
+    ]  # fmt: skip
+    columns = ("Kind", "Arm", "Worst group", "Best group", "Best minus worst", f"{level} interval")
+    note = (
+        "With all labels. Best and worst were picked after looking, which widens the difference; "
+        "p knows that: it is the probability of a difference as large among groups that are alike. "
+        "It is not corrected for the number of arms and kinds."
+    )
+    table = Table((*columns, "p"), tuple(told)) if told else None
+    return Check(title, table, details, note)
+
+
+def _changes(run: Run, found: pd.DataFrame, title: str) -> Check:
+    sign = METRICS[run.verdict["metric"]].sign
+    rows = []
+    for arm, own in found.groupby("arm", sort=False):
+        mean = own[own.kind == MEAN].set_index("severity")
+        single = own[own.kind != MEAN]
+        worst = single.loc[(sign * single.difference).idxmin()]
+        strongest = mean.iloc[-1]
+        rows.append(
+            (
+                str(arm),
+                number(worst.plain),
+                *(_gap(part, "difference") for part in mean.itertuples()),
+                _gap(strongest, "against") if pd.notna(strongest.against) else "",
+                f"{worst.kind}, x{worst.severity} ({signed(worst.difference)})",
+            )
+        )
+    levels = sorted(set(found.severity))
+    columns = ("Arm", f"{_metric(run)} as they are", *(f"Change at x{s}" for s in levels))
+    columns += (f"At x{levels[-1]}, less that of scratch", "Worst")
+    note = (
+        "The models of all labels, first draw, on test images with the noise, blur, levels and "
+        "fields that the modality has, up to one and several times as strong as in the views of "
+        "pretraining, and at a lower resolution; mean over these kinds with its "
+        f"{confidence(run)} interval over subjects, for one comparison at a time."
+    )
+    return Check(title, Table(columns, tuple(rows)), _list_drops(run, found), note)
+
+
+def _confounder(run: Run, found: pd.DataFrame, title: str) -> Check:
+    alpha = float((run.study.get("protocol") or {}).get("alpha", 0.05))
+    sign = METRICS[run.verdict["metric"]].sign
+    rows = [
+        (
+            str(row.arm),
+            str(row.kind),
+            number(row.plain),
+            number(row.changed),
+            signed(row.difference),
+            interval(row.difference_low, row.difference_high, signed),
+            probability(row.p_adjusted),
+            FOLLOWS if row.p_adjusted < alpha and sign * row.difference < 0 else HOLDS,
+        )
+        for row in each_row(found)
+    ]
+    metric, level = _metric(run), confidence(run)
+    columns = ("Arm", "Test images", f"{metric}, mark as in training", f"{metric} now")
+    columns += ("Change", f"{level} interval", "Adjusted p", "In words")
+    note = (
+        "All images but those of the test carry a mark whose brightness tells the class in nine of "
+        "ten subjects. A model that looks at the clinical sign alone scores the same whatever the "
+        "mark of the test images says. Pairs of the same subjects, all labels, first draw."
+    )
+    return Check(title, Table(columns, tuple(rows)), note=note)
+
+
+def _list_drops(run: Run, found: pd.DataFrame) -> Table:
+    rows = [
+        (
+            str(row.arm),
+            str(row.kind),
+            f"x{row.severity}",
+            number(row.changed),
+            signed(row.difference),
+            interval(row.difference_low, row.difference_high, signed),
+        )
+        for row in each_row(found)
+    ]
+    columns = ("Arm", "Kind", "Severity", _metric(run), "Change", f"{confidence(run)} interval")
+    return Table(columns, tuple(rows))
+
+
+def _gap(row: Any, name: str) -> str:
+    low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
+    return f"{signed(getattr(row, name))} {interval(low, high, signed)}"
+
+
+def _bound(run: Run, low: float, high: float) -> tuple[float, float]:
+    least, most = METRICS[run.verdict["metric"]].bounds
+    return max(least, low), min(most, high)
+
+
+def _metric(run: Run) -> str:
+    return metric_title(str(run.verdict.get("metric", "")), run)
+
+
+TITLES = {
+    "confounder": "Does a planted mark make the score?",
+    "leakage": "Do the features tell the site?",
+    "subgroups": "Who is served worst?",
+    "changes": "How far do scores fall on worse images?",
+}
+SHOWN: dict[str, Callable[[Run, pd.DataFrame, str], Check]] = {
+    "confounder": _confounder,
+    "leakage": _leakage,
+    "subgroups": _subgroups,
+    "changes": _changes,
+}

@@ -174,7 +174,8 @@ def test_segmentation_of_volumes(tmp_path: Path) -> None:
     )
     assert set(outcome.results.metric) == {"dice", "nsd", "hd95", "volume_error", "lesion_f1"}
     assert set(outcome.results.arm) == {
-        "scratch", "random (frozen)", "mae (fine-tuned)", "simclr (fine-tuned)"
+        "scratch", "random (frozen)", "raw pixels",
+        *(f"{m} ({a})" for m in METHODS for a in ("frozen", "fine-tuned")),
     }  # fmt: skip
     masks = np.load(tmp_path / "run/predictions/scratch_all_0.npz")
     assert masks["masks"].shape == (len(masks["ids"]), 24, 24, 24)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from tassl.data.tensors import Tensors
 from tassl.heads.base import Head
+from tassl.heads.sliding import predict_by_windows
 from tassl.networks.base import Encoder
 from tassl.optimisation import autocast, cosine_share, device, hold_memory
 from tassl.transforms.augment import Augment
@@ -29,8 +31,16 @@ class Tuning:
         batch: Images per step; small label sets are sampled with repetition.
         learning_rate: Peak rate of fresh layers.
         encoder_share: Rate of pretrained layers, as a share of that of fresh ones.
+        layer_decay: Rate of each stage of a pretrained encoder, as a share of that of the stage
+            after it, so that what is general changes least.
+        head_first: Share of the steps in which pretrained parts stay as they are, so that a random
+            head does not distort them.
         weight_decay: Decoupled decay of the weights.
         warmup: Share of the steps in which the rate rises.
+
+    Source:
+        Decay by layer: Clark et al., ICLR 2020, arXiv:2003.10555, appendix B; the head first:
+        Kumar et al., ICLR 2022, arXiv:2202.10054.
     """
 
     fewest_steps: int
@@ -39,6 +49,8 @@ class Tuning:
     batch: int
     learning_rate: float = 1e-3
     encoder_share: float = 1.0
+    layer_decay: float = 1.0
+    head_first: float = 0.0
     weight_decay: float = 0.05
     warmup: float = 0.1
 
@@ -83,6 +95,7 @@ def fit_head(
     seed: int,
     frozen: bool = False,
     pretrained: tuple[str, ...] = (),
+    extra: Callable[[Head, torch.Generator], Tensor] | None = None,
 ) -> Head:
     """Fit a head on labelled rows.
 
@@ -93,6 +106,7 @@ def fit_head(
         seed: Of the order and the views.
         frozen: Leave the encoder as it is.
         pretrained: Names of the parts that carry pretrained weights ("encoder", "decoder").
+        extra: A loss without labels that is added in every step.
 
     Returns:
         The same head, ready to predict.
@@ -102,17 +116,19 @@ def fit_head(
     head.prime(examples.target)
     head.to(place).train()
     head.encoder.requires_grad_(not frozen)
-    optimizer = torch.optim.AdamW(
-        _groups(head, tuning, pretrained), weight_decay=tuning.weight_decay, fused=True
-    )
+    groups = _groups(head, tuning, pretrained)
+    optimizer = torch.optim.AdamW(groups, weight_decay=tuning.weight_decay, fused=True)
     steps = tuning.steps(len(examples.rows))
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: cosine_share(step, steps, tuning.warmup)
+        optimizer, [partial(_share, group["idle"], steps, tuning.warmup) for group in groups]
     )
     for step, chosen in enumerate(_order(len(examples.rows), steps, tuning.batch, seed)):
-        images, wanted = examples.batch(chosen, seeded(seed, step, device=place))
+        rng = seeded(seed, step, device=place)
+        images, wanted = examples.batch(chosen, rng)
         with autocast():
             loss = head.loss(images, wanted)
+            if extra:
+                loss = loss + extra(head, rng)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
@@ -122,12 +138,20 @@ def fit_head(
 
 
 @torch.no_grad()
-def predict_rows(head: Head, tensors: Tensors, rows: np.ndarray, batch: int) -> Iterator[Tensor]:
-    """Yield probabilities, one batch of rows after another."""
+def predict_rows(
+    head: Head,
+    tensors: Tensors,
+    rows: np.ndarray,
+    batch: int,
+    window: tuple[int, ...] | None = None,
+) -> Iterator[Tensor]:
+    """Yield probabilities, one batch of rows after another, by windows of this size if given."""
     head.to(device()).eval()
     for start in range(0, len(rows), batch):
+        images = tensors.images(rows[start : start + batch]).to(device())
         with autocast():
-            yield head.predict(tensors.images(rows[start : start + batch]).to(device())).cpu()
+            found = predict_by_windows(head, images, window) if window else head.predict(images)
+        yield found.cpu()
 
 
 @torch.no_grad()
@@ -150,13 +174,30 @@ def embed_rows(encoder: Encoder, tensors: Tensors, rows: np.ndarray, batch: int)
 
 
 def _groups(head: Head, tuning: Tuning, pretrained: tuple[str, ...]) -> list[dict]:
-    kept, fresh = [], []
+    """Parameters by rate, and the share of the steps in which they stay as they are."""
+    stages, groups = head.encoder.stages, {}
+    fallen = {
+        parameter: tuning.layer_decay ** (len(stages) - place)
+        for place, stage in enumerate(stages)
+        for parameter in stage.parameters()
+    }
     for name, parameter in head.named_parameters():
-        if parameter.requires_grad:
-            (kept if name.split(".")[0] in pretrained else fresh).append(parameter)
-    rate = tuning.learning_rate
-    groups = [{"params": fresh, "lr": rate}, {"params": kept, "lr": rate * tuning.encoder_share}]
-    return [group for group in groups if group["params"]]
+        if not parameter.requires_grad:
+            continue
+        share, idle = 1.0, 0.0
+        if name.split(".")[0] in pretrained:
+            share, idle = tuning.encoder_share * fallen.get(parameter, 1.0), tuning.head_first
+        groups.setdefault((share, idle), []).append(parameter)
+    return [
+        {"params": parameters, "lr": tuning.learning_rate * share, "idle": idle}
+        for (share, idle), parameters in groups.items()
+    ]
+
+
+def _share(idle: float, steps: int, warmup: float, step: int) -> float:
+    """Share of the peak rate at a step, of parameters that stay as they are at first."""
+    waiting = round(idle * steps)
+    return cosine_share(step - waiting, steps - waiting, warmup) if step >= waiting else 0.0
 
 
 def _order(count: int, steps: int, most: int, seed: int) -> Iterator[np.ndarray]:

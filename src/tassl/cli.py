@@ -135,6 +135,8 @@ JUDGING: Offered = {
     **DRAWS,
     "subsets": (None, _offer(str, "Label subsets of another run: its subsets.json.")),
     "ordinal": (False, _flag("--ordinal", "Classes are grades: score kappa too.")),
+    "natural": (None, _offer(list[str], "Natural-image baseline: timm name or NAME=FILE; repeat.")),
+    "fixmatch": (False, _flag("--fixmatch", "Semi-supervised baseline too.")),
     "shuffle_labels": (False, _flag("--shuffle-labels", "Negative control.")),
     "shuffle_pixels": (False, _flag("--shuffle-pixels", "Negative control of all shapes.")),
     "plant_confounder": (
@@ -442,6 +444,7 @@ PARSED: dict[str, Callable[[Any], Any]] = {
     "budgets": _budgets,
     "augment": _strengths,
     "allow": lambda names: tuple(names or ()),
+    "natural": lambda names: tuple(names or ()),
 }
 
 

@@ -21,11 +21,15 @@ class Arm:
         name: As it stands in tables.
         method: Pretext method, "" for a baseline.
         adaptation: "finetune", "frozen" or "pixels".
+        weights: Natural-image weights that a baseline starts from, "" for random ones.
+        semi: Whether a baseline learns from unlabelled images as it is fitted.
     """
 
     name: str
     method: str
     adaptation: str
+    weights: str = ""
+    semi: bool = False
 
 
 @dataclass(frozen=True)

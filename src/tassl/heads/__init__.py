@@ -17,6 +17,8 @@ class HeadCard(Card):
         metrics: Metrics, the first decides; keys in `tassl.evaluation.metrics.METRICS`.
         target: What an image needs to be labelled: "label", "mask", "boxes", "value" or "image".
         unit: What a label budget counts.
+        probe: Place of the class that is fitted on frozen maps, "module:Name"; "" where frozen
+            arms are linear models on a vector per image.
     """
 
     network: str = "cnn"
@@ -24,6 +26,7 @@ class HeadCard(Card):
     metrics: tuple[str, ...] = ()
     target: str = "label"
     unit: str = "subjects"
+    probe: str = ""
 
 
 HEADS: dict[str, HeadCard] = {
@@ -52,6 +55,7 @@ HEADS: dict[str, HeadCard] = {
         locality="local",
         metrics=("dice", "nsd", "hd95", "volume_error", "lesion_f1", "false_alarms"),
         target="mask",
+        probe="tassl.heads.dense_probe:DenseProbe",
     ),
     "reconstruction": HeadCard(
         "Reconstruction",

@@ -41,6 +41,11 @@ class Encoder(nn.Module, ABC):
     def sized(cls, dims: int, channels: int, space: tuple[int, ...]) -> Self:
         """Build the encoder with options that suit images of this size."""
 
+    @property
+    def stages(self) -> list[nn.Module]:
+        """All parts that hold weights, in the order in which images pass them."""
+        return list(self.children())
+
     @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:
         """(batch, channel, *space) to maps (batch, widths[k], *space / strides[k])."""

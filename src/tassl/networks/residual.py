@@ -85,6 +85,11 @@ class ResidualCNN(Encoder):
             return cls(dims, channels, widths=(16, 32, 64, 128), stem=min(2, stem))
         return cls(dims, channels, stem=stem)
 
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The stem and every level."""
+        return [self.stem, *self.levels]
+
     def features(self, images: Tensor) -> list[Tensor]:
         """The output of every level, fine to coarse."""
         maps, current = [], self.pass_through(self.stem, images)

@@ -93,6 +93,11 @@ class VisionTransformer(TokenEncoder):
         patch = 4 if longest <= 32 else 8 if longest <= 96 or dims == 3 else 16
         return cls(dims, channels, patch=patch)
 
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The patches' layer, every block and the last normalisation."""
+        return [self.embed, *self.blocks, self.norm]
+
     def features(self, images: Tensor) -> list[Tensor]:
         """One level: the tokens laid out as a map."""
         tokens, cells = self._tokens(images)

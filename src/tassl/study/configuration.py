@@ -17,6 +17,7 @@ from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 from tassl.modality.base import LOCALITIES
 from tassl.networks import NETWORKS
+from tassl.networks.natural import check_natural
 from tassl.pretraining.schedule import COURSES
 from tassl.registry import look_up
 from tassl.transforms.degradations import Degradation, choose_degradation
@@ -68,6 +69,9 @@ class Study:
         augment: Changes to the modality's augmentation ranges, by operation.
         allow: Banned operations that are permitted by name.
         checkpoints: Pretrained folders by name, used instead of pretraining.
+        natural: Natural-image weights that baselines start from: names of timm models, or
+            NAME=FILE.
+        fixmatch: Add a semi-supervised baseline, which costs about three times the scratch arm.
         protocol: Budgets, draws, rates and statistics.
     """
 
@@ -106,6 +110,8 @@ class Study:
     augment: Mapping[str, float] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     checkpoints: Mapping[str, str] = field(default_factory=dict)
+    natural: tuple[str, ...] = ()
+    fixmatch: bool = False
     protocol: Protocol = field(default_factory=Protocol)
 
     def check(self) -> None:
@@ -129,6 +135,8 @@ class Study:
         look_up(dict.fromkeys(COURSES), self.course, "course of the learning rate")
         if self.ordinal and HEADS[self.task].target != "label":
             raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
+        if self.fixmatch and HEADS[self.task].target != "label":
+            raise OptionError(f"--fixmatch is for classes; {self.task} has none. Leave it out.")
         self._check_degradation()
         self._check_controls()
         numbers = {
@@ -156,6 +164,8 @@ class Study:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():
             load_checkpoint(place)
+        for spec in self.natural:
+            check_natural(spec)
 
     def _check_degradation(self) -> None:
         if HEADS[self.task].target != "image":

@@ -29,6 +29,7 @@ from tassl.heads import HEADS
 from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.modality.base import Augmentation
+from tassl.networks.natural import load_natural
 from tassl.pretraining import (
     Plan,
     Ranks,
@@ -57,7 +58,9 @@ from tassl.study.preparation import (
 from tassl.study.subsets import read_subsets, write_subsets
 from tassl.transforms.augment import Augment, patch_of
 from tassl.trials import (
+    RATIO,
     Bench,
+    FixMatch,
     count_work,
     list_arms,
     read_predictions,
@@ -114,7 +117,8 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
                 study, prepared, method, checkpoints[method], narrator, measured=not narrator.quiet
             )
     bench = make_bench(study, prepared, checkpoints)
-    arms, subsets = list_arms(study.task, list(checkpoints)), label_subsets(study, prepared)
+    arms = list_arms(study.task, list(checkpoints), study.natural, fixmatch=study.fixmatch)
+    subsets = label_subsets(study, prepared)
     write_subsets(folder / "subsets.json", prepared.store.table, subsets)
     with (
         clock.timing("trials"),
@@ -309,6 +313,8 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
     store, kind = prepared.store, target_of(study.task)
     for place in checkpoints.values():
         load_checkpoint(place, dims=store.dims)
+    for spec in study.natural:
+        load_natural(spec, store.channels, store.grid.shape)
     tuning = kind.tuning(store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
@@ -316,6 +322,19 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
     if study.shuffle_labels:
         rows = labelled_rows(prepared, study.task, "train")
         target[rows] = np.random.default_rng((study.seed, 3)).permutation(target[rows])
+    views, normalisation = _views(study, prepared), prepared.tensors.normalisation
+    augment = Augment(
+        kind.views(views.mild()),
+        patch_of(store.grid.shape) if kind.windowed else None,
+        normalisation,
+    )
+    unlabelled = FixMatch(
+        prepared.tensors,
+        prepared.rows("train", "val"),
+        mild=augment,
+        strong=Augment(views, None, normalisation),
+        batch=RATIO * tuning.batch,
+    )
     return Bench(
         tensors=prepared.tensors,
         task=study.task,
@@ -323,16 +342,13 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         target=target,
         test=labelled_rows(prepared, study.task, "test"),
         val=labelled_rows(prepared, study.task, "val"),
-        augment=Augment(
-            kind.views(_views(study, prepared).mild()),
-            patch_of(store.grid.shape) if kind.windowed else None,
-            prepared.tensors.normalisation,
-        ),
+        augment=augment,
         recipe=prepared.recipe,
         checkpoints={name: place.resolve() for name, place in checkpoints.items()},
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,
+        fixmatch=unlabelled if study.fixmatch else None,
         variants=list_variants(study, prepared.tensors, prepared.split),
     )
 

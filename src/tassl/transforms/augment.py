@@ -69,11 +69,15 @@ class Augment:
             ]
         )
 
-    def paired(self, images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Augment images and move their masks (batch, *space) along with them."""
+    def paired(
+        self, images: Tensor, masks: Tensor, rng: torch.Generator, spots: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Augment images and move their masks (batch, *space) along; spots are as in `__call__`."""
         views, moved, size = [], [], _portion(images)
-        for part, layer in zip(images.split(size), masks[:, None].split(size), strict=True):
-            grid = self._grid(part, rng)
+        parts = images.split(size), masks[:, None].split(size)
+        around = spots.split(size) if spots is not None else [None] * len(parts[0])
+        for part, layer, own in zip(*parts, around, strict=True):
+            grid = self._grid(part, rng, own)
             views.append(self._view(part, grid, rng))
             moved.append(geometry.resample(layer.to(part.dtype), grid, nearest=True)[:, 0])
         return torch.cat(views), torch.cat(moved).to(masks.dtype)

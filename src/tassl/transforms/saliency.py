@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,11 +23,15 @@ def draw_spots(images: Tensor, rng: torch.Generator) -> Tensor:
     space = contrast.shape[2:]
     draws = torch.rand(contrast.shape, generator=rng, device=rng.device).clamp(1e-9, 1 - 1e-7)
     odds = SHARPNESS * contrast.clamp_min(1e-6).log() - (-draws.log()).log()
-    chosen = odds.flatten(1).argmax(1)
+    return find_places(odds.flatten(1).argmax(1), space)
+
+
+def find_places(numbers: Tensor, space: Sequence[int]) -> Tensor:
+    """Centres of pixels (batch,), numbered as `flatten` does, in torch's places (batch, dims)."""
     places = []
     for size in reversed(space):
-        places.append((chosen % size * 2 + 1) / size - 1)
-        chosen = chosen // size
+        places.append((numbers % size * 2 + 1) / size - 1)
+        numbers = numbers // size
     return torch.stack(places, 1)
 
 

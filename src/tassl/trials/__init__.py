@@ -2,13 +2,16 @@
 
 from tassl.trials.bench import Bench, list_arms
 from tassl.trials.fitting import adapt_once
+from tassl.trials.fixmatch import RATIO, FixMatch
 from tassl.trials.predictions import read_predictions
 from tassl.trials.targets import TARGETS, target_of
 from tassl.trials.working import count_work, run_trials
 
 __all__ = [
+    "RATIO",
     "TARGETS",
     "Bench",
+    "FixMatch",
     "adapt_once",
     "count_work",
     "list_arms",

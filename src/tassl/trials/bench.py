@@ -13,7 +13,9 @@ from tassl.checkpoint import Recipe
 from tassl.data.tensors import Change, Tensors
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
+from tassl.heads import HEADS
 from tassl.transforms.augment import Augment
+from tassl.trials.fixmatch import FixMatch
 from tassl.trials.targets import Target, target_of
 
 
@@ -49,6 +51,7 @@ class Bench:
         tuning: Steps and batch of every trained arm.
         protocol: Rates to tune over.
         seed: Of the whole study.
+        fixmatch: Unlabelled images of the semi-supervised baseline, None to do without it.
         variants: Changes of the test images that the models of all labels are scored on as well.
     """
 
@@ -64,6 +67,7 @@ class Bench:
     tuning: Tuning
     protocol: Protocol
     seed: int
+    fixmatch: FixMatch | None = None
     variants: tuple[Variant, ...] = ()
 
     @property
@@ -72,11 +76,24 @@ class Bench:
         return target_of(self.task)
 
 
-def list_arms(task: str, methods: Sequence[str]) -> list[Arm]:
-    """The arms of a study: baselines a reviewer asks for, then each method."""
+def list_arms(
+    task: str, methods: Sequence[str], natural: Sequence[str] = (), *, fixmatch: bool = False
+) -> list[Arm]:
+    """The arms of a study: baselines a reviewer asks for, then each method.
+
+    Args:
+        task: Key in `HEADS`.
+        methods: Names of the pretrained folders.
+        natural: Natural-image weights, as `load_natural` takes them.
+        fixmatch: Add the semi-supervised baseline.
+    """
     arms = [Arm("scratch", "", "finetune"), Arm("random (frozen)", "", "frozen")]
     arms += target_of(task).floors
-    if target_of(task).probed:
+    if fixmatch:
+        arms.append(Arm("fixmatch", "", "finetune", semi=True))
+    starts = [*((name.partition("=")[0], "", name) for name in natural)]
+    starts += [(method, method, "") for method in methods]
+    if target_of(task).probed or HEADS[task].probe:
         arms.append(Arm("raw pixels", "", "pixels"))
-        arms += [Arm(f"{method} (frozen)", method, "frozen") for method in methods]
-    return arms + [Arm(f"{method} (fine-tuned)", method, "finetune") for method in methods]
+        arms += [Arm(f"{name} (frozen)", method, "frozen", w) for name, method, w in starts]
+    return arms + [Arm(f"{name} (fine-tuned)", method, "finetune", w) for name, method, w in starts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,33 @@ from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.heads.base import Head
 from tassl.networks.base import Encoder
+from tassl.networks.natural import load_natural
+from tassl.networks.pixels import Pixels
 from tassl.trials.bench import Bench
 from tassl.trials.targets.base import PREDICT_BATCH
 
+NATURAL_SHARE = 0.1  # rate of natural-image weights: with batch statistics fixed they move easily
 PIXELS_PER_SIDE = {2: 28, 3: 12}
 
 
 def start_head(bench: Bench, arm: Arm, seed: int) -> tuple[Head, tuple[str, ...]]:
     """A head as the arm starts it, and the names of its pretrained parts."""
     torch.manual_seed(seed)
-    kind = HEADS[bench.task].load()
+    card = HEADS[bench.task]
+    linear = arm.adaptation != "finetune" and card.probe
+    kind = (replace(card, at=card.probe) if linear else card).load()
+    if arm.adaptation == "pixels":
+        return kind(Pixels(bench.recipe.dims, bench.recipe.channels), None, bench.classes), ()
+    if arm.weights:
+        shape = bench.tensors.store.grid.shape
+        return kind(load_natural(arm.weights, bench.recipe.channels, shape), None, bench.classes), (
+            "encoder",
+        )
     if not arm.method:
         return kind(build_encoder(bench.recipe), None, bench.classes), ()
     checkpoint = load_checkpoint(bench.checkpoints[arm.method], channels=bench.recipe.channels)
     head = kind(checkpoint.encoder, checkpoint.decoder, bench.classes)
-    decoded = checkpoint.decoder is not None and head.dense
+    decoded = checkpoint.decoder is not None and head.dense and not linear
     return head, ("encoder", "decoder") if decoded else ("encoder",)
 
 
@@ -42,13 +55,16 @@ def fit_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning) -> Head:
     """Fit an arm on a subset, from the same seed for every arm of a draw."""
     seed = bench.seed * 1000 + subset.draw
     head, pretrained = start_head(bench, arm, seed)
+    if arm.weights:
+        tuning = replace(tuning, encoder_share=NATURAL_SHARE)
     return fit_head(
         head,
         bench.kind.examples(bench, subset.rows),
         tuning=tuning,
         seed=seed,
-        frozen=arm.adaptation == "frozen",
+        frozen=arm.adaptation != "finetune",
         pretrained=pretrained,
+        extra=bench.fixmatch if arm.semi else None,
     )
 
 

@@ -143,4 +143,5 @@ def add_columns(
 
 def predict_batches(bench: Bench, head: Head, rows: np.ndarray) -> Iterator[Tensor]:
     """What a head predicts, in batches as large as images of this kind allow."""
-    return predict_rows(head, bench.tensors, rows, PREDICT_BATCH[bench.tensors.store.dims])
+    batch, window = PREDICT_BATCH[bench.tensors.store.dims], bench.augment.patch
+    return predict_rows(head, bench.tensors, rows, batch, window if head.dense else None)

@@ -15,18 +15,22 @@ from tassl.data.store import Store
 from tassl.evaluation.segmentation import dice_of_masks, measure_masks
 from tassl.evaluation.splits import split_halves
 from tassl.heads.base import Head
+from tassl.transforms.foreground import draw_foreground
 from tassl.trials.targets.base import Answers, Target, add_columns, name_rows, predict_batches
 
 if TYPE_CHECKING:
     from tassl.trials.bench import Bench
 
+FOREGROUND = 1 / 3  # of the windows, as nnU-Net draws them (10.1038/s41592-020-01008-z)
+
 
 class MaskedExamples(Examples):
-    """Images whose masks move with them."""
+    """Images whose masks move with them; windows are drawn around foreground now and then."""
 
     def batch(self, chosen: np.ndarray, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         masks = self.target[chosen].to(rng.device)
-        return self.augment.paired(self.images(chosen, rng.device), masks, rng)
+        spots = draw_foreground(masks, FOREGROUND, rng) if self.augment.patch else None
+        return self.augment.paired(self.images(chosen, rng.device), masks, rng, spots)
 
 
 class Masks(Target):

@@ -146,6 +146,7 @@ class TestRestorer:
         place = torch.arange(16)[:, None] + torch.arange(20) + torch.arange(8).view(-1, 1, 1, 1)
         waves = torch.sin(place * 0.4) * 2**0.5
         monkeypatch.setattr(tensors, "clean", lambda rows: waves[rows])
+        monkeypatch.setattr(tensors, "images", lambda rows: tensors.measure(rows).images)
         examples = kind(tensors, rows, torch.arange(8), Augment(Augmentation()))
         tuning = Tuning(fewest_steps=100, most_steps=100, passes=1, batch=8, learning_rate=3e-3)
         head = fit_head(make_restorer(tensors), examples, tuning=tuning, seed=0)

@@ -59,7 +59,7 @@ BOX_RANKS = {
 
 RESTORED = (
     "One test image per row, all in the window of the clean image, then the errors of each "
-    "restored image, white where the degraded one is furthest off. Volumes show the middle slice; "
+    "restored image, white where any of them is furthest off. Volumes show the middle slice; "
     "PSNR counts the whole image, and does not tell whether small signs are kept."
 )
 

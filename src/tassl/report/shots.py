@@ -42,7 +42,7 @@ class Shots:
     def restored(self, name: str, found: dict[str, np.ndarray]) -> Panels:
         """The clean image, those found for it in its window, and where all but the first err.
 
-        Errors are white where they reach the largest of the first, the degraded image.
+        Errors are white where the largest of them all is.
         """
         if self.store is None or name not in self.rows or not found:
             return ()
@@ -52,9 +52,10 @@ class Shots:
             (who, show(image, self.plane, f"{name}, {who}", window=window))
             for who, image in {"clean": clean, **found}.items()
         ]
-        errors = [np.abs(image - clean).mean(0, keepdims=True) for image in found.values()]
-        brightest = (0.0, max(1e-6, float(errors[0].max())))
-        for who, error in list(zip(found, errors, strict=True))[1:]:
+        errors = {who: np.abs(image - clean).mean(0)[None] for who, image in found.items()}
+        restored = dict(list(errors.items())[1:])
+        brightest = (0.0, max([1e-6, *(float(error.max()) for error in restored.values())]))
+        for who, error in restored.items():
             alt = f"{name}, error of {who}"
             panels.append((f"error of {who}", show(error, self.plane, alt, window=brightest)))
         return tuple(panels)

@@ -15,6 +15,7 @@ from benchmarks import (
     memory,
     peers,
     planning,
+    scout,
     speed,
     startup,
     studies,
@@ -33,7 +34,7 @@ BENCHMARKS = {
     "breast": studies.measure_breast,
     "hippocampus": studies.measure_hippocampus,
 }
-TABLES = {"learning": learning.measure, "lesions": lesions.measure}
+TABLES = {"learning": learning.measure, "lesions": lesions.measure, "scout": scout.measure}
 KEEPING = ("coverage",)  # tables beside their figures
 WITHOUT_DATA = (
     "startup",

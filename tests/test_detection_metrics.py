@@ -11,7 +11,13 @@ from monai.apps.detection.metrics.coco import COCOMetric
 from monai.apps.detection.metrics.matching import matching_batch
 from monai.data.box_utils import box_iou
 
-from tassl.evaluation.detection import ALARMS, OVERLAPS, match_boxes, overlap_boxes
+from tassl.evaluation.detection import (
+    ALARMS,
+    OVERLAPS,
+    cut_at_best,
+    match_boxes,
+    overlap_boxes,
+)
 from tassl.evaluation.metrics import METRICS
 from tassl.heads import HEADS
 
@@ -46,6 +52,8 @@ def make_table(images: list[tuple[np.ndarray, ...]]) -> pd.DataFrame:
         counts = np.bincount(kinds.astype(int), minlength=CLASSES)
         rows.append(
             {
+                "boxes": np.column_stack([kinds, truth]).ravel(),
+                "found": found.ravel(),
                 "scores": scores.astype(float),
                 "classes": said.astype(int),
                 "hits": match_boxes(found, said, truth, kinds).ravel(),
@@ -150,7 +158,7 @@ def test_sensitivity_equals_a_slow_loop(seed: int):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_weight_counts_as_often_as_a_copy(name: str):
     images = [draw_image(k, 2) for k in range(8)]
-    weights = np.random.default_rng(0).multinomial(8, np.full(8, 1 / 8), size=20)
+    weights = np.random.default_rng(0).multinomial(8, np.full(8, 1 / 8), size=6)
     found = score(name, make_table(images), weights.astype(float))
     for value, weight in zip(found, weights, strict=True):
         copies = [images[k] for k in np.repeat(np.arange(8), weight)]
@@ -188,6 +196,28 @@ def test_boxes_on_an_empty_image_are_false_alarms():
     assert score("ap_50", table)[0] == pytest.approx(2 / 3)
     assert score("sensitivity_1/8", table)[0] == 0
     assert score("sensitivity_1/2", table)[0] == 1
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_threshold_of_the_report_serves_best(dims: int):
+    images = [draw_image(k, dims) for k in range(8)]
+    none = np.zeros((0, 2 * dims)), np.zeros(0), np.zeros(0)
+    images += [(*none, *images[1][3:]), (*none, *none[:2])]
+    table = make_table(images)
+    sure = cut_at_best(table)
+    best = 0.0
+    for least in np.concatenate(list(table.scores)):
+        right = shown = 0
+        for found, said, scores, truth, kinds in images:
+            kept = scores >= least
+            hits = match_boxes(found[kept], said[kept], truth, kinds)
+            right, shown = right + hits[:, OVERLAPS.index(0.3)].sum(), shown + kept.sum()
+        best = max(best, 2 * right / (shown + sure.wanted.sum()))
+    found = sum(map(len, sure.boxes))
+    assert 2 * sure.right.sum() / (found + sure.wanted.sum()) == pytest.approx(best)
+    assert [len(boxes) for boxes in sure.truth] == [len(truth) for *_, truth, _ in images]
+    assert sure.boxes[0].shape[1] == sure.boxes[-1].shape[1] == 1 + 2 * dims
+    assert sure.f1[-2:].tolist() == pytest.approx([0, 1], abs=1e-6)
 
 
 def test_a_table_comes_back_from_disk(tmp_path: Path):

@@ -32,15 +32,15 @@ RANKS = {
     "advisor": 5,
     "evaluation": 5,
     "report": 6,
-    "scout": 6,
     "trials": 6,
-    "study": 7,
-    "steps": 8,
-    "demo": 9,
-    "cli_evidence": 9,
-    "suite": 9,
-    "cli_suite": 10,
-    "cli": 11,
+    "scouting": 7,
+    "study": 8,
+    "steps": 9,
+    "demo": 10,
+    "cli_evidence": 10,
+    "suite": 10,
+    "cli_suite": 11,
+    "cli": 12,
 }
 EXEMPT = {"__init__", "_version"}  # the root opens the public names lazily
 

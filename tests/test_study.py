@@ -51,7 +51,7 @@ def test_a_run_leaves_every_part(finished: Path) -> None:
         "study.yaml", "audit.json", "advice.json", "subsets.json", "results.csv", "verdict.json",
         "environment.json", "report.html", "card.md", "pretrain/simclr/checkpoint.safetensors",
         "pretrain/mae/health.json", "pretrain/mae/history.csv", "checks/changes.csv",
-        "checks/subgroups.csv", "checks/gaps.csv", "checks/notes.json",
+        "checks/subgroups.csv", "checks/leakage.csv", "checks/notes.json",
     ]  # fmt: skip
     assert [part for part in parts if not (finished / part).exists()] == []
     assert [file for file in finished.rglob("*") if file.suffix in (".part", ".ckpt")] == []

@@ -15,6 +15,7 @@ _PLACES = {
     "index": "tassl.data.layouts",
     "audit": "tassl.steps",
     "plan": "tassl.steps",
+    "scout": "tassl.steps",
     "pretrain": "tassl.steps",
     "adapt": "tassl.steps",
     "evaluate": "tassl.steps",

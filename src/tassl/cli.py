@@ -92,6 +92,9 @@ PRETRAINING: Offered = {
     "augment": (None, _offer(list[str], "As crop=0.6; repeat.")),
     "allow": (None, _offer(list[str], "Permit a banned augmentation; repeat.")),
 }
+SCOUTING: Offered = {
+    name: option for name, option in PRETRAINING.items() if name not in ("memory", "time")
+}
 COURSE: Offered = {
     "course": (
         "cosine",
@@ -179,13 +182,15 @@ def run(
     task: Task,
     out: Out,
     method: Annotated[list[str] | None, typer.Option(help="Methods to try; repeat.")] = None,
+    scout: Annotated[str | None, typer.Option(help="Let pilots of 30m choose the method.")] = None,
     **choices: Any,
 ) -> None:
     """Index, pretrain, adapt, evaluate and report: from files to a verdict."""
     from tassl.steps import run as run_all
 
     methods = tuple(method or ())
-    _show(run_all(data, modality=modality, task=task, out=out, methods=methods, **choices))
+    choices |= {"methods": methods, "scout": scout}
+    _show(run_all(data, modality=modality, task=task, out=out, **choices))
 
 
 @app.command()
@@ -359,6 +364,24 @@ def advise(
         from rich.markdown import Markdown
 
         Console().print(Markdown(tell(advice)))
+
+
+@app.command()
+@takes(PREPARING, SCOUTING)
+def scout(
+    data: Data,
+    modality: Modality,
+    task: Task,
+    out: Out,
+    time: Annotated[str, typer.Option(help="For all pilots together: 30m, 2h.")] = "30m",
+    method: Annotated[list[str] | None, typer.Option(help="Candidates; repeat.")] = None,
+    **choices: Any,
+) -> None:
+    """Try pretraining strategies, small, on your images; say which to run in full, or none."""
+    from tassl.steps import scout as scout_data
+
+    methods = tuple(method or ())
+    scout_data(data, modality=modality, task=task, out=out, time=time, methods=methods, **choices)
 
 
 @app.command()

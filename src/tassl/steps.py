@@ -14,7 +14,8 @@ from tassl.errors import OptionError
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.verdict import Arm
 from tassl.pretraining import Plan, Ranks
-from tassl.report import write_audit, write_report
+from tassl.report import write_audit, write_report, write_scout
+from tassl.scouting.surveying import Survey
 from tassl.study import Outcome, Study, run_study
 from tassl.study.folder import SPLIT, claim_folder
 from tassl.study.narrator import Narrator
@@ -28,6 +29,7 @@ from tassl.study.running import (
     prepare_data,
     pretrain_one,
 )
+from tassl.study.scouting import scout_study
 from tassl.trials import adapt_once
 
 
@@ -96,6 +98,39 @@ def audit(
     kinds = [finding.severity for finding in found.findings]
     narrator.say(", ".join(f"{kind} {kinds.count(kind)}" for kind in SEVERITIES))
     narrator.say(f"Pictures and tables: {page}")
+    return found
+
+
+def scout(
+    data: str | Path,
+    *,
+    modality: str,
+    task: str,
+    out: str | Path,
+    time: str = "30m",
+    quiet: bool = False,
+    **choices: Any,
+) -> Survey:
+    """Try pretraining strategies, small, on the images at hand; say which to run in full.
+
+    Args:
+        data: File or folder of images; labels of training subjects are used, no others.
+        modality: Key in `tassl.modality.MODALITIES`.
+        task: Key in `tassl.heads.HEADS`.
+        out: New folder; gets scout.json, scout.html and the pilots. An unfinished scout goes on.
+        time: For all of it, as in "30m".
+        quiet: Say nothing.
+        **choices: As for `run`; `methods` are the candidates instead of those advised.
+
+    Raises:
+        TasslError: With one line that says what came, what was wanted and what to do.
+    """
+    study = make_study(data, modality=modality, task=task, scout=time, **choices)
+    folder, narrator = Path(out), Narrator(quiet=quiet)
+    prepared, clock = _start(study, folder, narrator)
+    with clock.timing("scout"):
+        found = scout_study(study, prepared, folder, narrator)
+    narrator.say(f"Table and pictures: {write_scout(folder)}")
     return found
 
 

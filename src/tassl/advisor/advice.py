@@ -320,12 +320,29 @@ def _compare_paradigms(query: Query, outlook: _Outlook) -> Iterator[str]:
 
 def tell_gain(draws: np.ndarray, task: str) -> Gain:
     """Draws of a gain on the logit scale as points, from a baseline of the task's usual score."""
-    base = USUAL.get(task, 0.75)
-    start = np.log(base / (1 - base))
     ends = np.quantile(draws, [0.1, 0.9, 0.025, 0.975])
-    points = 100 * (1 / (1 + np.exp(-(start + np.r_[draws.mean(), ends]))) - base)
+    points = _points(np.r_[draws.mean(), ends], USUAL.get(task, 0.75))
     mean, low, high, lowest, highest = points.tolist()
     return Gain(mean, (low, high), (lowest, highest), float((draws > 0).mean()))
+
+
+def draw_gains(query: Query, base: float) -> tuple[tuple[str, ...], np.ndarray]:
+    """Draws of the gain of each paradigm's best method over the best baseline, in points.
+
+    Args:
+        query: The situation.
+        base: Score of the best baseline, between 0 and 1.
+
+    Returns:
+        The paradigms, and (draw, paradigm).
+    """
+    outlook = _look_ahead(query, read_posterior())
+    return tuple(METHODS[name].paradigm for name in outlook.methods), _points(outlook.gains, base)
+
+
+def _points(logits: np.ndarray, base: float) -> np.ndarray:
+    """Changes on the logit scale as points (hundredths), from a score of the baseline."""
+    return 100 * (1 / (1 + np.exp(-(np.log(base / (1 - base)) + logits))) - base)
 
 
 def name_arm(arm: str) -> str:

@@ -127,6 +127,7 @@ class Sure:
 def cut_at_best(table: pd.DataFrame) -> Sure:
     """Keep the boxes above the threshold at which F1 over all images is best."""
     wanted = int(columns_of(table, "count_").sum())
+    width = sum(map(len, table.boxes)) // max(1, wanted)
     place = OVERLAPS.index(USUAL)
     hits = [np.asarray(hit, dtype=bool).reshape(-1, len(OVERLAPS))[:, place] for hit in table.hits]
     scores = np.concatenate(list(table.scores))
@@ -135,10 +136,9 @@ def cut_at_best(table: pd.DataFrame) -> Sure:
     threshold = float(scores[order][f1.argmax()]) if len(scores) else 1.0
     kept = [np.asarray(own) >= threshold for own in table.scores]
     found = [
-        np.column_stack([classes, np.reshape(corners, (len(classes), -1))])[keep]
+        np.column_stack([classes, np.reshape(corners, (-1, width - 1))])[keep]
         for classes, corners, keep in zip(table.classes, table.found, kept, strict=True)
     ]
-    width = max(boxes.shape[1] for boxes in found)
     truth = [np.reshape(boxes, (-1, width)) for boxes in table.boxes]
     right = np.array([hit[keep].sum() for hit, keep in zip(hits, kept, strict=True)])
     return Sure(threshold, truth, found, right)

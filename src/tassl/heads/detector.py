@@ -41,7 +41,7 @@ class Detector(Head):
     Loss:
         Cross entropy of matched anchors and of three times as many that look most like them, and
         smooth L1 of the offsets of the matched; both per matched anchor. In 200 steps of four
-        images it reached a mean average precision of 0.50 where the focal loss reached 0.36.
+        images of blood cells it reached a mean average precision of 0.50, the focal loss 0.36.
 
     Source:
         Lin et al., ICCV 2017, arXiv:1708.02002; one anchor per cell, and which anchors learn a

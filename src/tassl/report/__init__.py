@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tassl.report.loading import load_run
 from tassl.report.page import render_audit, render_documents
+from tassl.report.scouted import render_scout
 from tassl.report.sketch import sketch_verdict
 
-__all__ = ["draw_verdict", "write_audit", "write_report"]
+__all__ = ["draw_verdict", "write_audit", "write_report", "write_scout"]
 
 
 def write_report(run: Path) -> Path:
@@ -44,6 +45,22 @@ def write_audit(run: Path) -> Path:
     """
     _write(run / "audit.html", render_audit(load_run(run)))
     return run / "audit.html"
+
+
+def write_scout(run: Path) -> Path:
+    """Write scout.html, what pilots found, into a folder.
+
+    Args:
+        run: A folder with study.yaml and scout.json.
+
+    Returns:
+        Path of scout.html: one file that opens offline.
+
+    Raises:
+        InputError: The folder holds no readable study.yaml or scout.json.
+    """
+    _write(run / "scout.html", render_scout(load_run(run)))
+    return run / "scout.html"
 
 
 def draw_verdict(run: Path) -> str:

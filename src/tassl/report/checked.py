@@ -16,7 +16,7 @@ from tassl.report.rendering import Table
 from tassl.report.words import confidence, interval, metric_title, number, probability, signed
 
 KINDS = {"site": "Site", "sex": "Sex", "age": "Age", "size": "Size of what the mask shows"}
-FOLLOWS, HOLDS = "follows the mark", "no evidence that it does"
+FALLS, HOLDS = "falls", "no evidence of a fall"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _subgroups(run: Run, found: pd.DataFrame, title: str) -> Check:
                 else (number(row.score), interval(*_bound(run, row.score_low, row.score_high)))
             ),
         )
-        for row in each_row(found.rename_axis(None))
+        for row in each_row(found)
     ]
     level, metric = confidence(run), _metric(run)
     details = Table(("Kind", "Group", "Arm", "Subjects", metric, f"{level} interval"), tuple(rows))
@@ -160,7 +160,7 @@ def _confounder(run: Run, found: pd.DataFrame, title: str) -> Check:
             signed(row.difference),
             interval(row.difference_low, row.difference_high, signed),
             probability(row.p_adjusted),
-            FOLLOWS if row.p_adjusted < alpha and sign * row.difference < 0 else HOLDS,
+            FALLS if row.p_adjusted < alpha and sign * row.difference < 0 else HOLDS,
         )
         for row in each_row(found)
     ]
@@ -168,9 +168,10 @@ def _confounder(run: Run, found: pd.DataFrame, title: str) -> Check:
     columns = ("Arm", "Test images", f"{metric}, mark as in training", f"{metric} now")
     columns += ("Change", f"{level} interval", "Adjusted p", "In words")
     note = (
-        "All images but those of the test carry a mark whose brightness tells the class in nine of "
-        "ten subjects. A model that looks at the clinical sign alone scores the same whatever the "
-        "mark of the test images says. Pairs of the same subjects, all labels, first draw."
+        "All images but those of the test carry a mark whose brightness tells the class in at "
+        "least nine of ten subjects. A model that looks at the clinical sign alone scores the same "
+        "whatever the mark of the test images says. Pairs of the same subjects, all labels, first "
+        "draw."
     )
     return Check(title, Table(columns, tuple(rows)), note=note)
 

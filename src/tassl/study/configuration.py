@@ -22,6 +22,8 @@ from tassl.pretraining.schedule import COURSES
 from tassl.registry import look_up
 from tassl.transforms.degradations import Degradation, choose_degradation
 
+PLAIN = ("label", "value")  # targets that are one entry per image
+
 
 @dataclass(frozen=True)
 class Study:
@@ -42,6 +44,7 @@ class Study:
         memory: Most memory of each pretraining, as in "8GB"; the batch passes in parts, or less
             that it needs less, where it must.
         time: Most time of each pretraining, as in "2h"; fewer epochs where they must be.
+        scout: Time for small pilots that choose what to pretrain, as in "30m"; none unless given.
         steps: Optimiser steps of each trained arm; the task's own unless given.
         devices: Devices of each machine that pretrain together; each is a process.
         nodes: Machines that pretrain together.
@@ -87,6 +90,7 @@ class Study:
     course: str = COURSES[0]
     memory: str | None = None
     time: str | None = None
+    scout: str | None = None
     steps: int | None = None
     devices: int = 1
     nodes: int = 1
@@ -160,6 +164,8 @@ class Study:
                 "--subsets brings budgets and draws along. Leave out --"
                 f"{' and --'.join(sorted(brought))}."
             )
+        if self.scout:
+            parse_time(self.scout)
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():
@@ -198,9 +204,9 @@ class Study:
         given = [f"--{name.replace('_', '-')}" for name in flags if getattr(self, name)]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} came; wanted one at a time.")
-        if given and given != ["--shuffle-labels"] and HEADS[self.task].target == "mask":
+        if given and given != ["--shuffle-labels"] and HEADS[self.task].target not in PLAIN:
             raise OptionError(
-                f"{given[0]} is for classes and numbers; {self.task} has masks. Leave it out."
+                f"{given[0]} is for classes and numbers, not for {self.task}. Leave it out."
             )
 
     def limits(self) -> dict[str, Any]:

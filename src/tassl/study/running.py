@@ -184,7 +184,7 @@ def prepare_data(
 
 
 def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Narrator) -> list[str]:
-    """The methods to pretrain: those given, or the best of the two paradigms advised first."""
+    """The methods to pretrain: those given, what pilots chose, or those of the advice."""
     advice = seek_advice(study, prepared)
     write_json(folder / "advice.json", advice.facts())
     if study.checkpoints:
@@ -192,6 +192,10 @@ def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Nar
     if study.methods:
         return list(study.methods)
     narrator.say(f"Advice before measuring: {advice.answer}; {advice.because[0]}")
+    if study.scout:
+        from tassl.study.scouting import scout_method  # which builds on this module
+
+        return [scout_method(study, prepared, folder, narrator)]
     chosen = advice.pick(TRIED)
     for item in chosen:
         narrator.say(f"Trying {METHODS[item.method].title} ({item.paradigm}): {item.reason}")
@@ -239,7 +243,7 @@ def plan_one(study: Study, prepared: Prepared, method: str, narrator: Narrator) 
     plan = plan_pretraining(
         prepared.tensors,
         rows,
-        schedule=_schedule(study, len(rows), prepared.store.dims, method),
+        schedule=plan_schedule(study, len(rows), prepared.store.dims, method),
         **_job(study, prepared, method),
         **study.limits(),
     )
@@ -272,7 +276,7 @@ def pretrain_one(
     if done and study.course == "cosine":
         return load_checkpoint(place)
     rows, file = prepared.rows("train", "val"), place / "plan.json"
-    schedule, reasons = _schedule(study, len(rows), prepared.store.dims, method), ()
+    schedule, reasons = plan_schedule(study, len(rows), prepared.store.dims, method), ()
     if measured or study.memory or study.time:
         if done or not file.exists():
             write_plan(file, plan_one(study, prepared, method, narrator))
@@ -310,11 +314,32 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
             other dimensions.
     """
     classes = check_task(prepared, study.task)
-    store, kind = prepared.store, target_of(study.task)
+    store = prepared.store
     for place in checkpoints.values():
         load_checkpoint(place, dims=store.dims)
     for spec in study.natural:
         load_natural(spec, store.channels, store.grid.shape)
+    return lay_bench(
+        study,
+        prepared,
+        classes,
+        test=labelled_rows(prepared, study.task, "test"),
+        val=labelled_rows(prepared, study.task, "val"),
+        checkpoints={name: place.resolve() for name, place in checkpoints.items()},
+        variants=list_variants(study, prepared.tensors, prepared.split),
+    )
+
+
+def lay_bench(study: Study, prepared: Prepared, classes: int, **sides: Any) -> Bench:
+    """A bench for labels that were checked.
+
+    Args:
+        study: The configuration.
+        prepared: Its data.
+        classes: As the task counts them.
+        **sides: Test and validation rows, checkpoints and variants.
+    """
+    store, kind = prepared.store, target_of(study.task)
     tuning = kind.tuning(store.dims)
     if study.steps:
         tuning = replace(tuning, fewest_steps=study.steps, most_steps=study.steps)
@@ -322,7 +347,7 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
     if study.shuffle_labels:
         rows = labelled_rows(prepared, study.task, "train")
         target[rows] = np.random.default_rng((study.seed, 3)).permutation(target[rows])
-    views, normalisation = _views(study, prepared), prepared.tensors.normalisation
+    views, normalisation = strong_views(study, prepared), prepared.tensors.normalisation
     augment = Augment(
         kind.views(views.mild()),
         patch_of(store.grid.shape) if kind.windowed else None,
@@ -340,16 +365,13 @@ def make_bench(study: Study, prepared: Prepared, checkpoints: dict[str, Path]) -
         task=study.task,
         classes=classes,
         target=target,
-        test=labelled_rows(prepared, study.task, "test"),
-        val=labelled_rows(prepared, study.task, "val"),
         augment=augment,
         recipe=prepared.recipe,
-        checkpoints={name: place.resolve() for name, place in checkpoints.items()},
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,
         fixmatch=unlabelled if study.fixmatch else None,
-        variants=list_variants(study, prepared.tensors, prepared.split),
+        **sides,
     )
 
 
@@ -424,11 +446,13 @@ def _ranks(study: Study) -> Ranks:
     return Ranks(study.devices, study.nodes, study.strategy)
 
 
-def _schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
+def plan_schedule(study: Study, images: int, dims: int, method: str) -> Schedule:
+    """How long and fast to pretrain; on a course that can go on where pilots come first."""
     plan = default_schedule(images, dims, study.seed, METHODS[method])
     usual = plan.batch - plan.batch % _ranks(study).count
     epochs, batch = study.epochs or plan.epochs, study.batch or usual
-    return replace(plan, epochs=epochs, batch=batch, course=study.course)
+    course = "constant" if study.scout else study.course
+    return replace(plan, epochs=epochs, batch=batch, course=course)
 
 
 def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
@@ -437,9 +461,10 @@ def _job(study: Study, prepared: Prepared, method: str) -> dict[str, Any]:
         "method": method,
         "recipe": prepared.recipe,
         "profile": prepared.profile,
-        "views": _views(study, prepared),
+        "views": strong_views(study, prepared),
     }
 
 
-def _views(study: Study, prepared: Prepared) -> Augmentation:
+def strong_views(study: Study, prepared: Prepared) -> Augmentation:
+    """Augmentation ranges of the pretraining, with the user's changes."""
     return prepared.profile.augmentation(study.chosen_locality, allow=study.allow, **study.augment)

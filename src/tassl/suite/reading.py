@@ -37,6 +37,7 @@ from tassl.suite.declaring import FEWEST, SHIPPED, Claim, Set, Side, Suite
 
 FIXED = ("data", "modality", "task", "methods", "seed", "protocol", "checkpoints")
 PRETRAINED = ("devices", "nodes", "strategy", "course")  # of `tassl pretrain` alone
+FILES = {"csv", "subsets"}
 KINDS: dict[str, Any] = {
     "int": int,
     "str": str,
@@ -186,8 +187,8 @@ def _read_set(
         if told.get(key, 1) <= 0:
             raise OptionError(f"{key} is {told[key]}; wanted more than zero.")
     choices = shared | {key: value for key, value in told.items() if key in CHOICES}
-    if "csv" in choices:
-        choices["csv"] = _join(root, choices["csv"])
+    for key in FILES & choices.keys():
+        choices[key] = _join(root, choices[key])
     found = Set(
         name,
         told["modality"],
@@ -231,10 +232,8 @@ def make_phantom(found: Set) -> PhantomSpec:
 def _check_study(found: Set) -> None:
     """Refuse choices that no run takes, before any set is read."""
     choices = dict(found.choices)
-    if "budgets" in choices:
-        choices["budgets"] = tuple(_check_list(choices["budgets"], int, "budgets"))
-    if "allow" in choices:
-        choices["allow"] = tuple(_check_list(choices["allow"], str, "allow"))
+    for key in (key for key in choices if CHOICES[key] is list):
+        choices[key] = tuple(_check_list(choices[key], int if key == "budgets" else str, key))
     if any(type(value) not in (int, float) for value in choices.get("augment", {}).values()):
         raise OptionError(f"augment is {_show(choices['augment'])}; wanted numbers by name.")
     study = make_study(

@@ -71,12 +71,12 @@ def fit_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning) -> Head:
 def make_features(bench: Bench, arm: Arm, rows: np.ndarray) -> np.ndarray:
     """Features of these rows for a linear model, from pixels or from a frozen encoder."""
     if arm.adaptation == "pixels":
-        return _pixels(bench.tensors, rows)
+        return pool_pixels(bench.tensors, rows)
     encoder: Encoder = start_head(bench, arm, bench.seed * 1000)[0].encoder
     return embed_rows(encoder, bench.tensors, rows, PREDICT_BATCH[bench.tensors.store.dims])
 
 
-def _pixels(tensors: Tensors, rows: np.ndarray) -> np.ndarray:
+def pool_pixels(tensors: Tensors, rows: np.ndarray) -> np.ndarray:
     """Pixels themselves, averaged down where an image is large."""
     side = PIXELS_PER_SIDE[tensors.store.dims]
     shape: Any = [min(side, size) for size in tensors.store.grid.shape]

@@ -1,0 +1,149 @@
+"""What to run in full: prior evidence and the pilots' scores, weighed, with what may go wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from tassl.advisor.advice import LEVEL_POINTS
+from tassl.scouting.comparing import widen
+
+DRAWS = 20_000
+SURE = 0.8  # probability of being the best that settles the choice
+# A full pretraining is not its pilot: another seed, and the course between. Checkpoints of one run
+# on BreastMNIST lay up to 5 points of AUROC apart on the same folds. Assumed until it is measured
+# on more sets (benchmarks/scout.py).
+SEED_POINTS, COURSE_POINTS = 1.0, 2.5
+LIKELY = (0.1, 0.9)
+
+BEST = "run the best"
+LEVEL = "they do not differ: take the cheapest"
+NOT = "do not pretrain"
+UNSURE = "too few labels to tell"
+SHORT = "pilots too short to tell: give more time"
+PRIOR = "no labels: a prior, not a measurement"
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Gains over the best baseline, in points of the metric (hundredths).
+
+    Args:
+        mean: (candidate,).
+        covariance: (candidate, candidate).
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        """Standard error of each, (candidate,)."""
+        return np.sqrt(np.diag(self.covariance))
+
+    def interval(self, place: int) -> tuple[float, float]:
+        """The 80% interval of one candidate."""
+        reach = stats.norm.ppf(LIKELY[1]) * self.error[place]
+        return float(self.mean[place] - reach), float(self.mean[place] + reach)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, and how sure that is.
+
+    Args:
+        answer: `BEST`, `LEVEL`, `NOT`, `UNSURE`, `SHORT` or `PRIOR`.
+        place: Of the chosen candidate.
+        best: Probability of each to be the best.
+        loss: Points that are expected to be lost by the answer against the best of all, which may
+            be no pretraining.
+        helps: Probability that the chosen one gains anything.
+        needed: Labelled subjects that would tell the best from the next, where too few are there.
+    """
+
+    answer: str
+    place: int
+    best: tuple[float, ...]
+    loss: float
+    helps: float
+    needed: int | None = None
+
+
+def measure_gains(scores: Sequence[np.ndarray], floor: np.ndarray, folds: int) -> Belief:
+    """Mean gains over the floor on the parts that all share, and how sure they are.
+
+    All candidates are given one variance and one correlation, since few parts cannot tell more;
+    both are widened, because parts share subjects and because there are few of them.
+
+    Args:
+        scores: One score per part and candidate, NaN where there is none.
+        floor: The same of the best baseline.
+        folds: Of the cross-validation.
+    """
+    gains = 100 * (np.stack(scores) - floor)
+    gains = gains[:, np.isfinite(gains).all(0)]
+    candidates, count = gains.shape
+    single = np.atleast_2d(np.cov(gains))
+    variance = np.trace(single) / candidates
+    apart = candidates * (candidates - 1)
+    shared = (single.sum() - np.trace(single)) / apart if apart else 0.0
+    few = (count - 1) / max(1, count - 3)  # the variance of Student's t
+    shape = shared + (variance - shared) * np.eye(candidates)
+    return Belief(gains.mean(1), widen(count, folds) * few * shape)
+
+
+def loosen(measured: Belief, share: float) -> Belief:
+    """What pilots of this share of the epochs tell of full pretrainings."""
+    variance = SEED_POINTS**2 + COURSE_POINTS**2 * (1 - share)
+    return Belief(measured.mean, measured.covariance + variance * np.eye(len(measured.mean)))
+
+
+def update(prior: Belief, measured: Belief) -> Belief:
+    """Prior and measurement, each with the weight of its certainty (normal-normal)."""
+    weight = np.linalg.solve(prior.covariance + measured.covariance, prior.covariance).T
+    mean = prior.mean + weight @ (measured.mean - prior.mean)
+    covariance = prior.covariance - weight @ prior.covariance
+    return Belief(mean, (covariance + covariance.T) / 2)
+
+
+def decide(belief: Belief, seconds: Sequence[float], seed: int = 0) -> Decision:
+    """Choose what to run in full.
+
+    Args:
+        belief: On full pretrainings.
+        seconds: That each takes.
+        seed: Of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    draws = rng.multivariate_normal(belief.mean, belief.covariance, DRAWS, method="eigh")
+    best = np.bincount(draws.argmax(1), minlength=len(belief.mean)) / DRAWS
+    behind = (draws.max(1, keepdims=True) - draws).mean(0)
+    place = int(belief.mean.argmax())
+    if belief.mean[place] <= 0:
+        answer = NOT
+    elif best[place] >= SURE:
+        answer = BEST
+    else:
+        level = [k for k in range(len(best)) if behind[k] <= LEVEL_POINTS]
+        place = min(level, key=lambda k: seconds[k], default=place)
+        answer = LEVEL if level else UNSURE
+    chosen = 0.0 if answer == NOT else draws[:, place]
+    loss = float((draws.max(1).clip(0) - chosen).mean())
+    return Decision(answer, place, tuple(best.tolist()), loss, float((draws[:, place] > 0).mean()))
+
+
+def count_needed(measured: Belief, subjects: int, place: int, rival: int) -> int:
+    """Labelled subjects with which two candidates would be told apart at 80% power.
+
+    The difference that was measured is taken for the true one, at least `LEVEL_POINTS`; its error
+    falls with the root of the subjects.
+    """
+    c = measured.covariance
+    error = math.sqrt(max(0.0, c[place, place] + c[rival, rival] - 2 * c[place, rival]))
+    apart = max(abs(float(measured.mean[place] - measured.mean[rival])), LEVEL_POINTS)
+    wanted = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * error / apart
+    return math.ceil(subjects * wanted**2)

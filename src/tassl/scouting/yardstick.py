@@ -1,0 +1,148 @@
+"""How well features serve the task, by cross-validation on labelled training subjects alone.
+
+Frozen features are probed by linear models and, for classes, by nearest neighbours; for masks the
+points of the whole pyramid are. Since a probe is unfair to masked methods, whole networks are
+fine-tuned too, shortly, where time allows. All are scored on the same folds.
+
+Source:
+    A frozen masked encoder is no fair test: Chen et al., 2022, arXiv:2210.12843.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tassl.adaptation import embed_rows, fit_head
+from tassl.evaluation.metrics import METRICS, score_once
+from tassl.evaluation.segmentation import dice_of_masks
+from tassl.heads import HEADS
+from tassl.networks.base import Encoder
+from tassl.networks.decoder import Decoder
+from tassl.scouting.ground import Ground
+from tassl.scouting.points import embed_points, sample_points, step_of
+from tassl.trials.bench import Bench
+from tassl.trials.targets.base import PREDICT_BATCH
+
+FROZEN, NEAREST, TUNED = "frozen", "nearest neighbours", "fine-tuned"
+NEIGHBOURS = 10
+FITTED_POINTS, STRENGTH = 200, 0.1  # of each labelled image, and its inverse decay
+Scores = dict[str, list[float]]  # one score per part, by the way the features are used
+Start = Callable[[], tuple[Encoder, Decoder | None]]
+
+
+def probe(ground: Ground, encoder: Encoder) -> Scores:
+    """Score frozen features on every part."""
+    tensors = ground.bench.tensors
+    if ground.bench.kind.probed:
+        batch = PREDICT_BATCH[tensors.store.dims]
+        return probe_vectors(ground, embed_rows(encoder, tensors, ground.rows, batch))
+    return {FROZEN: _probe_points(ground, embed_points(encoder, tensors, ground.rows))}
+
+
+def probe_vectors(ground: Ground, features: np.ndarray) -> Scores:
+    """Score one vector per labelled row, (row, width), on every part."""
+    whole = np.zeros((len(ground.bench.target), features.shape[1]), dtype=features.dtype)
+    whole[ground.rows] = features
+    scores: Scores = {}
+    for k, (bench, fitted) in enumerate(_list_parts(ground)):
+        models = {FROZEN: bench.kind.fit_linear(bench, whole, fitted, bench.seed + k)}
+        if bench.kind.stratified:
+            models[NEAREST] = _fit_neighbours(bench, whole, fitted)
+        for way, model in models.items():
+            table = bench.kind.probe(bench, model, whole[bench.test]).table
+            scores.setdefault(way, []).append(score(bench, table, fitted))
+    return scores
+
+
+def tune(ground: Ground, start: Start, parts: slice) -> list[float]:
+    """Scores of whole networks after a short fine-tuning, on some parts."""
+    scores = []
+    for k, (bench, fitted) in list(enumerate(_list_parts(ground)))[parts]:
+        torch.manual_seed(bench.seed + k)
+        head = fit_head(
+            HEADS[bench.task].load()(*start(), bench.classes),
+            bench.kind.examples(bench, fitted),
+            tuning=replace(bench.tuning, most_steps=bench.tuning.fewest_steps),
+            seed=bench.seed + k,
+            pretrained=("encoder", "decoder"),
+        )
+        table = bench.kind.predict(bench, head, bench.test, fully=False).table
+        scores.append(score(bench, table, fitted))
+    return scores
+
+
+def score(bench: Bench, table: pd.DataFrame, fitted: np.ndarray) -> float:
+    """The task's first metric, the better the higher.
+
+    A metric without a highest value, an error, is told as skill: the share of the error of a
+    constant that is gone.
+
+    Args:
+        bench: What is scored on.
+        table: Predictions.
+        fitted: Rows that the model was fitted to.
+
+    Source:
+        Skill: Murphy, Monthly Weather Review 1988, 116(12), 2417-2424, eq. 4.
+    """
+    metric = HEADS[bench.task].metrics[0]
+    value = score_once(table, metric)
+    if np.isfinite(METRICS[metric].bounds[1]):
+        return value
+    constant = table.assign(predicted=float(np.median(bench.target[fitted])))
+    return 1 - value / max(score_once(constant, metric), 1e-12)
+
+
+def _list_parts(ground: Ground) -> list[tuple[Bench, np.ndarray]]:
+    """For each part a bench whose test rows are those to score, and the rows to fit on."""
+    return [
+        (replace(ground.bench, test=ground.rows[scored]), ground.rows[fitted])
+        for fitted, scored in ground.parts
+    ]
+
+
+def _fit_neighbours(bench: Bench, features: np.ndarray, fitted: np.ndarray) -> Pipeline:
+    nearest = KNeighborsClassifier(min(NEIGHBOURS, len(fitted)), metric="cosine")
+    return make_pipeline(StandardScaler(), nearest).fit(features[fitted], bench.target[fitted])
+
+
+def _probe_points(ground: Ground, features: np.ndarray) -> list[float]:
+    """Dice of a linear model of the points of an image, for each part."""
+    tensors, classes = ground.bench.tensors, ground.bench.classes
+    masks = tensors.masks(ground.bench.target[ground.rows])[:, None].float()
+    truth = sample_points(masks, step_of(tensors), nearest=True)[..., 0].byte().numpy()
+    scores = []
+    for k, (fitted, scored) in enumerate(ground.parts):
+        model = _fit_points(features, truth, fitted, ground.bench.seed + k)
+        found = [model.predict(features[image].astype(np.float32)) for image in scored]
+        dice = [dice_of_masks(*pair, classes) for pair in zip(found, truth[scored], strict=True)]
+        scores.append(float(np.nanmean(dice)))
+    return scores
+
+
+def _fit_points(
+    features: np.ndarray, classes: np.ndarray, images: np.ndarray, seed: int
+) -> Pipeline:
+    """A logistic regression on some points of each image, one of every class among them."""
+    rng, known, wanted = np.random.default_rng(seed), [], []
+    for image in images:
+        order = rng.permutation(features.shape[1])
+        _, first = np.unique(classes[image][order], return_index=True)
+        chosen = order[np.union1d(np.arange(min(FITTED_POINTS, len(order))), first)]
+        known.append(features[image, chosen])
+        wanted.append(classes[image, chosen])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(np.concatenate(known).astype(np.float32), np.concatenate(wanted))

@@ -10,11 +10,14 @@ from tassl.evaluation.detection import OVERLAPS, match_boxes
 from tassl.heads import HEADS, probe
 from tassl.heads.base import Head
 from tassl.heads.probe import fit_probe
+from tassl.heads.restorer import Restorer
 from tassl.heads.segmenter import Segmenter
 from tassl.networks import NETWORKS
 from tassl.networks.decoder import Decoder
+from tassl.transforms.acquired import Measurement
+from tassl.transforms.degrading import Noise
 
-CLASSES, BATCH = {"classification": 3, "segmentation": 3, "detection": 2, "regression": 1}, 4
+CLASSES, BATCH = {"classification": 3, "segmentation": 3, "detection": 2}, 4
 
 
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])
@@ -46,11 +49,21 @@ def target(name: str, head: Head, images: torch.Tensor) -> torch.Tensor:
         boxes = torch.cat([torch.ones(BATCH, 3, 1), low, low + 6], 2)
         boxes[:, 1, 0] = 0
         return boxes.where((torch.arange(3) < torch.arange(3, -1, -1)[:, None])[..., None], -1)
-    shape = (BATCH, *images.shape[2:]) if head.dense else (BATCH,)
     drawn = torch.Generator().manual_seed(0)
+    if isinstance(head, Restorer):
+        return torch.randn(images.shape, generator=drawn)
+    shape = (BATCH, *images.shape[2:]) if head.dense else (BATCH,)
     if head.classes == 1:
         return torch.randn(shape, generator=drawn)
     return torch.randint(0, head.classes, shape, generator=drawn)
+
+
+@pytest.fixture
+def given(head: Head, images: torch.Tensor):
+    """What the loss takes: images, or for restoring what was measured of them."""
+    if isinstance(head, Restorer):
+        return Measurement(images, torch.zeros_like(images), Noise(0.5))
+    return images
 
 
 def check_boxes(found: torch.Tensor, images: torch.Tensor) -> None:
@@ -68,13 +81,13 @@ def check_boxes(found: torch.Tensor, images: torch.Tensor) -> None:
 
 
 class TestContract:
-    def test_loss_is_a_finite_scalar(self, head: Head, images, target):
-        loss = head.loss(images, target)
+    def test_loss_is_a_finite_scalar(self, head: Head, given, target):
+        loss = head.loss(given, target)
         assert loss.shape == ()
         assert torch.isfinite(loss)
 
-    def test_every_parameter_gets_gradient(self, head: Head, images, target):
-        head.loss(images, target).backward()
+    def test_every_parameter_gets_gradient(self, head: Head, given, target):
+        head.loss(given, target).backward()
         silent = [
             name
             for name, weight in head.named_parameters()
@@ -94,15 +107,15 @@ class TestContract:
             assert (found >= 0).all()
             assert torch.allclose(found.sum(1), torch.ones(()), atol=1e-5)
 
-    def test_a_few_steps_lower_the_loss(self, head: Head, images, target):
-        first = head.loss(images, target).item()
+    def test_a_few_steps_lower_the_loss(self, head: Head, given, target):
+        first = head.loss(given, target).item()
         optimiser = torch.optim.AdamW(head.parameters(), lr=3e-3)
         for _ in range(8):
             optimiser.zero_grad()
-            loss = head.loss(images, target)
+            loss = head.loss(given, target)
             loss.backward()
             optimiser.step()
-        assert head.loss(images, target).item() < first
+        assert head.loss(given, target).item() < first
 
     def test_card_names_what_exists(self, name: str):
         from tassl.evaluation.metrics import METRICS
@@ -111,7 +124,7 @@ class TestContract:
         assert set(card.metrics) <= set(METRICS)
         assert card.network in NETWORKS
         assert card.unit.startswith("subjects")
-        assert card.load().dense == (card.target == "mask")
+        assert card.load().dense == (card.target in ("mask", "image"))
 
 
 def test_a_detector_learns_to_find():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -21,6 +21,7 @@ from tassl.methods import METHODS
 from tassl.modality import MODALITIES
 from tassl.networks import NETWORKS
 from tassl.registry import look_up
+from tassl.transforms.degradations import DEGRADATIONS
 
 if TYPE_CHECKING:
     from tassl.study import Outcome
@@ -37,7 +38,7 @@ for command in (benchmark, compare, export):
     app.command()(command)
 
 
-def _names(registry: dict[str, Any]) -> str:
+def _names(registry: Mapping[str, Any]) -> str:
     return ", ".join(registry)
 
 
@@ -72,6 +73,8 @@ READING: Offered = {
 }
 PREPARING: Offered = READING | {
     "seed": (0, Seed),
+    "degrade": (None, _offer(str, f"What to undo, as noise:0.5: {_names(DEGRADATIONS)}.")),
+    "clean": (None, _offer(str, "none: reconstruction learns from noisy images alone.")),
     "size": (None, _offer(int, "Most pixels along a side.")),
     "external": ("", Annotated[str, typer.Option(help="Test this site, and no other.")]),
     "drop_near_duplicates": (

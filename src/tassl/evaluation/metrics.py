@@ -10,7 +10,13 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from tassl.evaluation import classification, detection, regression, segmentation
+from tassl.evaluation import (
+    classification,
+    detection,
+    reconstruction,
+    regression,
+    segmentation,
+)
 from tassl.evaluation.columns import weigh
 
 Score = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
@@ -70,6 +76,7 @@ def of_images(
 
 
 RELOADED = "Maier-Hein et al., Nature Methods 2024, arXiv:2206.01653"
+FIXED_RANGE = "Dohmen et al. 2024, arXiv:2408.06075"
 NNDETECTION = "Baumgartner et al., MICCAI 2021, arXiv:2106.00817"
 BLAND = "Bland & Altman, Lancet 1986"
 
@@ -128,6 +135,27 @@ METRICS: dict[str, Metric] = {
     ),
     "false_alarms": of_images(
         "False alarms on empty references", segmentation.false_alarm, RELOADED, best=0.0
+    ),
+    "psnr": of_images(
+        "PSNR",
+        reconstruction.column("psnr"),
+        f"of the range of the training images, per image; {FIXED_RANGE}",
+        bounds=(-math.inf, reconstruction.MOST_PSNR),
+        best=reconstruction.MOST_PSNR,
+        in_unit=True,
+    ),
+    "ssim": of_images(
+        "SSIM",
+        reconstruction.column("ssim"),
+        f"Wang et al., IEEE TIP 2004; with that range; {FIXED_RANGE}",
+        bounds=(-1.0, 1.0),
+    ),
+    "nrmse": of_images(
+        "NRMSE",
+        reconstruction.column("nrmse"),
+        f"over the range of each clean image; {RELOADED}",
+        bounds=(0.0, math.inf),
+        best=0.0,
     ),
     "map": Metric(
         "mAP at IoU 0.1 to 0.5",

@@ -15,7 +15,7 @@ class HeadCard(Card):
         network: Default network for this task.
         locality: Where the sign sits unless the user says otherwise.
         metrics: Metrics, the first decides; keys in `tassl.evaluation.metrics.METRICS`.
-        target: What an image needs to be labelled: "label", "mask", "boxes" or "value".
+        target: What an image needs to be labelled: "label", "mask", "boxes", "value" or "image".
         unit: What a label budget counts.
         probe: Place of the class that is fitted on frozen maps, "module:Name"; "" where frozen
             arms are linear models on a vector per image.
@@ -56,6 +56,15 @@ HEADS: dict[str, HeadCard] = {
         metrics=("dice", "nsd", "hd95", "volume_error", "lesion_f1", "false_alarms"),
         target="mask",
         probe="tassl.heads.dense_probe:DenseProbe",
+    ),
+    "reconstruction": HeadCard(
+        "Reconstruction",
+        at="tassl.heads.restorer:Restorer",
+        source="Zhang et al., IEEE TIP 2017, arXiv:1608.03981",
+        network="unet",
+        locality="local",
+        metrics=("psnr", "ssim", "nrmse"),
+        target="image",
     ),
     "detection": HeadCard(
         "Detection",

@@ -19,8 +19,8 @@ class Head(nn.Module, ABC):
         classes: Number of classes, background included for segmentation; 1 for a number.
 
     Attributes:
-        dense: Whether the target is a mask (batch, *space) rather than one class or number per
-            image.
+        dense: Whether the target is a mask (batch, *space) or an image rather than one class or
+            number per image.
     """
 
     dense: bool = False

@@ -15,7 +15,7 @@ from tassl.evaluation.regression import absolute_error
 from tassl.evaluation.segmentation import dice_per_image
 from tassl.report.loading import Run, read_predictions
 from tassl.report.pictures import Picture, class_colour
-from tassl.report.readers import read_masks
+from tassl.report.readers import read_images, read_masks
 from tassl.report.shots import Shots
 from tassl.report.words import (
     budget_phrase,
@@ -56,6 +56,12 @@ BOX_RANKS = {
     "Around the median": RANKS["Around the median"],
     "Best by F1": "The test images with the highest F1, shown in the same way.",
 }
+
+RESTORED = (
+    "One test image per row, all in the window of the clean image, then the errors of each "
+    "restored image, white where any of them is furthest off. Volumes show the middle slice; "
+    "PSNR counts the whole image, and does not tell whether small signs are kept."
+)
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,8 @@ def choose_gallery(run: Run) -> Gallery | None:
     where = f"The arm {arm}, trained on {budget_phrase(budget, budget_unit(run))} (first draw)"
     if any(name.startswith("score_") for name in table.columns):
         return _classified(run, table, where)
+    if "psnr" in table.columns:
+        return _restored(run, table, masks, where, budget)
     if "predicted" in table.columns:
         return _measured(run, table, where)
     if "hits" in table.columns:
@@ -196,6 +204,37 @@ def _measured(run: Run, table: pd.DataFrame, where: str) -> Gallery:
     )
     half = f"{number(np.median(errors))} {unit}".strip()
     return Gallery(f"{where}: half of {len(table)} test images are off by {half} or less.", groups)
+
+
+def _restored(run: Run, table: pd.DataFrame, file: Path | None, where: str, budget: str) -> Gallery:
+    assert run.results is not None
+    shots, images = Shots(run.store), {"pretrained": read_images(file)}
+    scores = {"pretrained": dict(zip(table.id.astype(str), table.psnr, strict=True))}
+    for adaptation, who in (("input", "degraded"), ("filter", "filter"), ("finetune", "scratch")):
+        rows = run.results[(run.results.method == "") & (run.results.adaptation == adaptation)]
+        other, place = read_predictions(run, str(rows.arm.iloc[0]), budget)
+        if other is not None:
+            images[who] = read_images(place)
+            scores[who] = dict(zip(other.id.astype(str), other.psnr, strict=True))
+
+    def tell(row: int) -> Case:
+        name = str(table.id.iloc[row])
+        facts = tuple(f"PSNR {who}: {number(scores[who][name])} dB" for who in reversed(scores))
+        order = ("degraded", "filter", "scratch", "pretrained")
+        found = {who: images[who][name] for who in order if name in images.get(who, {})}
+        return Case(name, facts, shots.restored(name, found))
+
+    order = np.argsort(table.psnr.to_numpy(), kind="stable")
+    kept = order[[str(table.id.iloc[row]) in images["pretrained"] for row in order]]
+    groups = tuple(
+        Group(title, tuple(map(tell, rows)), RESTORED)
+        for title, rows in zip(
+            ("Worst by PSNR", "Around the median", "Best by PSNR"), pick_ranks(kept), strict=True
+        )
+    )
+    told = run.audit.get("degradation", "")
+    summary = f"{where}, over {len(table)} test images. Degradation: {told}."
+    return Gallery(summary, groups)
 
 
 def _segmented(

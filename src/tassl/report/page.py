@@ -131,6 +131,15 @@ def _audit_facts(run: Run) -> dict[str, str]:
         "Layout": plain(audit.get("layout")),
         "Modality": plain(audit.get("modality")),
         "Preprocessing": plain(audit.get("preprocessing")),
+        **{
+            title: plain(audit[key])
+            for title, key in (
+                ("Degradation", "degradation"),
+                ("Training images", "training_images"),
+                ("Range of the training images", "data_range"),
+            )
+            if key in audit
+        },
         "Images": plain(audit.get("images")),
         "Subjects": plain(audit.get("subjects")),
         "Grid": f"{plain(audit.get('shape'))} pixels",

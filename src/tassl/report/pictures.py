@@ -95,9 +95,16 @@ def to_bytes(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     return np.moveaxis(channels, 0, -1) if len(channels) == 3 else channels[0]
 
 
-def show(image: np.ndarray, plane: Plane, alt: str, at: int | None = None) -> Picture:
-    """Picture of one image (channel, *space)."""
-    return Picture(encode(plane.enlarge(_flatten(image, plane, grey_range(image), at))), alt)
+def show(
+    image: np.ndarray,
+    plane: Plane,
+    alt: str,
+    at: int | None = None,
+    window: tuple[float, float] | None = None,
+) -> Picture:
+    """Picture of one image (channel, *space), in a window of its own unless one is given."""
+    window = window or grey_range(image)
+    return Picture(encode(plane.enlarge(_flatten(image, plane, window, at))), alt)
 
 
 def show_outlined(

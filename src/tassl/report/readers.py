@@ -68,11 +68,21 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
 
 def read_masks(file: Path | None) -> dict[str, np.ndarray]:
     """Predicted class maps by image id; empty where there are none."""
+    return _read_by_id(file, "masks")
+
+
+def read_images(file: Path | None) -> dict[str, np.ndarray]:
+    """Restored images (channel, *space) by image id; empty where there are none."""
+    found = _read_by_id(file, "images")
+    return {name: image.astype(np.float32) for name, image in found.items()}
+
+
+def _read_by_id(file: Path | None, kind: str) -> dict[str, np.ndarray]:
     if file is None:
         return {}
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return dict(zip(archive["ids"].astype(str), archive["masks"], strict=True))
+            return dict(zip(archive["ids"].astype(str), archive[kind], strict=True))
     except DAMAGED:
         return {}
 

@@ -39,6 +39,27 @@ class Shots:
             return ()
         return (("", show(self.store.images[self.rows[name]], self.plane, alt)),)
 
+    def restored(self, name: str, found: dict[str, np.ndarray]) -> Panels:
+        """The clean image, those found for it in its window, and where all but the first err.
+
+        Errors are white where the largest of them all is.
+        """
+        if self.store is None or name not in self.rows or not found:
+            return ()
+        clean = self.store.images[self.rows[name]].astype(np.float32) * self.store.scale
+        window = grey_range(clean)
+        panels = [
+            (who, show(image, self.plane, f"{name}, {who}", window=window))
+            for who, image in {"clean": clean, **found}.items()
+        ]
+        errors = {who: np.abs(image - clean).mean(0)[None] for who, image in found.items()}
+        restored = dict(list(errors.items())[1:])
+        brightest = (0.0, max([1e-6, *(float(error.max()) for error in restored.values())]))
+        for who, error in restored.items():
+            alt = f"{name}, error of {who}"
+            panels.append((f"error of {who}", show(error, self.plane, alt, window=brightest)))
+        return tuple(panels)
+
     def beside(self, names: list[str]) -> Picture | None:
         """Several images side by side; None where one is not there."""
         if self.store is None or not set(names) <= self.rows.keys():

@@ -60,7 +60,7 @@ def write_checks(
 def check_sites(prepared: Prepared, bench: Bench) -> Found:
     """What fixed features tell of the site."""
     if prepared.tensors.changes:
-        return "Not asked of a negative control."
+        return "Not asked of a negative control, nor of images that are degraded already."
     store = prepared.store
     table = store.table.assign(group=bench.kind.groups(store))
     cells = find_cells(table, prepared.rows("train", "val", "test"))

@@ -20,6 +20,7 @@ from tassl.networks import NETWORKS
 from tassl.networks.natural import check_natural
 from tassl.pretraining.schedule import COURSES
 from tassl.registry import look_up
+from tassl.transforms.degradations import Degradation, choose_degradation
 
 PLAIN = ("label", "value")  # targets that are one entry per image
 
@@ -49,6 +50,10 @@ class Study:
         nodes: Machines that pretrain together.
         strategy: "ddp" or "fsdp": whether each of them keeps all weights or a share.
         seed: Of splits, initialisation, order, augmentation and resampling.
+        degrade: What reconstruction undoes, as in "noise:0.5": key in `DEGRADATIONS` and strength;
+            the modality's own unless given.
+        clean: "paired": training images have a clean counterpart; "none": they are noisy, and a
+            network learns from them alone. Validation and test images are clean in any case.
         ordinal: Classes are grades in the order of their numbers: quadratic kappa is scored too.
         shuffle_labels: Negative control: labels of the training side are shuffled.
         shuffle_pixels: Negative control: the pixels of all images are put in one other order.
@@ -91,6 +96,8 @@ class Study:
     nodes: int = 1
     strategy: str = "ddp"
     seed: int = 0
+    degrade: str = ""
+    clean: str = "paired"
     ordinal: bool = False
     shuffle_labels: bool = False
     shuffle_pixels: bool = False
@@ -134,6 +141,7 @@ class Study:
             raise OptionError(f"--ordinal is for classes; {self.task} has none. Leave it out.")
         if self.fixmatch and HEADS[self.task].target != "label":
             raise OptionError(f"--fixmatch is for classes; {self.task} has none. Leave it out.")
+        self._check_degradation()
         self._check_controls()
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
@@ -164,6 +172,32 @@ class Study:
             load_checkpoint(place)
         for spec in self.natural:
             check_natural(spec)
+
+    def _check_degradation(self) -> None:
+        if HEADS[self.task].target != "image":
+            if self.degrade or self.clean != "paired":
+                raise OptionError(
+                    f"--degrade and --clean are for reconstruction; the task is {self.task}. Leave "
+                    "them out."
+                )
+            return
+        if self.shuffle_labels or self.shuffle_pixels or self.plant_confounder:
+            raise OptionError(
+                "Controls change labels or images; images to restore have none but themselves. "
+                "Leave --shuffle-labels, --shuffle-pixels and --plant-confounder out."
+            )
+        look_up(dict.fromkeys(("paired", "none")), self.clean, "state of training images")
+        kind = self.degradation.kind
+        if self.clean == "none" and kind != "noise":
+            raise OptionError(
+                f"--clean none learns from noise that is independent from pixel to pixel; that of "
+                f"{kind} is not. Use --degrade noise, or leave --clean out."
+            )
+
+    @property
+    def degradation(self) -> Degradation:
+        """What reconstruction undoes."""
+        return choose_degradation(self.degrade, self.modality)
 
     def _check_controls(self) -> None:
         flags = ("shuffle_labels", "shuffle_pixels", "plant_confounder")

@@ -34,12 +34,12 @@ def list_variants(study: Study, tensors: Tensors, split: np.ndarray) -> tuple[Va
     """Changes of the test images alone that finished models are tried on.
 
     Corruptions of the modality; or the planted mark, as the training images have it and reversed.
-    Other negative controls have none.
+    Other negative controls have none, nor have images that are degraded already.
     """
     if study.plant_confounder:
         mark = _draw_mark(study, tensors.store).within(split == "test")
         return Variant(AS_TRAINED, 1, mark), Variant(REVERSED, 1, mark.reversed())
-    if study.shuffle_pixels or study.shuffle_labels:
+    if study.shuffle_pixels or study.shuffle_labels or target_of(study.task).floors:
         return ()
     ranges = MODALITIES[study.modality].load().augmentations["global"]
     return tuple(

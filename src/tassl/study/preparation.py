@@ -28,6 +28,7 @@ from tassl.study.configuration import Study
 from tassl.study.controls import make_changes
 from tassl.study.folder import SPLIT, holds_only_data
 from tassl.study.narrator import Narrator
+from tassl.transforms.acquired import Acquired, measure_span
 from tassl.trials import TARGETS, target_of
 
 PATIENCE = 12 * 3600.0  # seconds
@@ -139,6 +140,10 @@ def _assemble(study: Study, store: Store, audit: Audit) -> Prepared:
         normalisation,
     )
     tensors = Tensors(store, normalisation, make_changes(study, store, split))
+    if HEADS[study.task].target == "image":
+        span = measure_span(store, np.flatnonzero(split == "train"))
+        paired = study.clean == "paired"
+        tensors = Acquired(store, normalisation, study.degradation, study.seed, span, paired=paired)
     return Prepared(store, tensors, split, profile, recipe, audit)
 
 
@@ -220,7 +225,7 @@ def check_task(prepared: Prepared, task: str) -> int:
     """
     store, target = prepared.store, target_of(task)
     if not target.known(store.table).any():
-        held = [name for name, kind in TARGETS.items() if kind.known(store.table).any()]
+        held = [n for n, k in TARGETS.items() if not k.implied and k.known(store.table).any()]
         fitting = [name for name, card in HEADS.items() if card.target in held]
         raise InputError(
             f"{task} needs {target.words}; these data hold "
@@ -232,6 +237,17 @@ def check_task(prepared: Prepared, task: str) -> int:
         if not len(found):
             raise InputError(f"No {side} image has {target.words}. Add some, or use --own-splits.")
     return target.count(store, rows)
+
+
+def _tell_degradation(study: Study, tensors: Tensors) -> dict[str, Any]:
+    """What reconstruction undoes, and the range that its scores are counted from."""
+    if not isinstance(tensors, Acquired):
+        return {}
+    return {
+        "degradation": f"{tensors.degradation}; the same for every arm and draw, drawn per image",
+        "training_images": "clean and degraded" if study.clean == "paired" else "noisy alone",
+        "data_range": tensors.span,
+    }
 
 
 def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
@@ -264,6 +280,7 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
         "classes": list(store.classes),
         "unit": target_of(study.task).unit(store),
         "mask_values": list(store.mask_values),
+        **_tell_degradation(study, prepared.tensors),
         "modality": study.modality,
         "preprocessing": prepared.profile.steps,
         "splits": sides,

@@ -88,6 +88,7 @@ def list_arms(
         fixmatch: Add the semi-supervised baseline.
     """
     arms = [Arm("scratch", "", "finetune"), Arm("random (frozen)", "", "frozen")]
+    arms += target_of(task).floors
     if fixmatch:
         arms.append(Arm("fixmatch", "", "finetune", semi=True))
     starts = [*((name.partition("=")[0], "", name) for name in natural)]

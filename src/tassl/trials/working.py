@@ -22,6 +22,7 @@ from tassl.heads import HEADS
 from tassl.trials.bench import Bench
 from tassl.trials.fitting import fit_arm, make_features
 from tassl.trials.predictions import keep, prediction_file, slug
+from tassl.trials.targets import Answers
 from tassl.trials.varying import keep_variants
 
 
@@ -45,9 +46,9 @@ def run_trials(
         on_trial: Called after each piece of work, `count_work` times in all.
     """
     folder = folder.resolve()  # workers may stand in another folder
-    probed = [arm for arm in arms if _is_probe(bench, arm)]
-    trained = [arm for arm in arms if not _is_probe(bench, arm)]
-    first = [delayed(_probe_arm)(bench, arm, subsets, folder) for arm in probed]
+    fixed, probed, trained = _sort_arms(bench, arms)
+    first = [delayed(_set_floor)(bench, arm, subsets, folder) for arm in fixed]
+    first += [delayed(_probe_arm)(bench, arm, subsets, folder) for arm in probed]
     first += [
         delayed(_try_rate)(bench, arm, subsets, rate, folder)
         for arm in trained
@@ -67,8 +68,8 @@ def run_trials(
 
 def count_work(bench: Bench, arms: Sequence[Arm], subsets: Sequence[Subset]) -> int:
     """Pieces of work that `run_trials` reports."""
-    probed = sum(_is_probe(bench, arm) for arm in arms)
-    return probed + (len(arms) - probed) * (len(bench.protocol.rates) + len(subsets))
+    trained = len(_sort_arms(bench, arms)[-1])
+    return len(arms) - trained + trained * (len(bench.protocol.rates) + len(subsets))
 
 
 def work_off(pieces: list[Any], on_trial: Callable[[Any], None]) -> None:
@@ -85,8 +86,23 @@ def work_off(pieces: list[Any], on_trial: Callable[[Any], None]) -> None:
             on_trial(name)
 
 
-def _is_probe(bench: Bench, arm: Arm) -> bool:
-    return bench.kind.probed and arm.adaptation != "finetune"
+def _sort_arms(bench: Bench, arms: Sequence[Arm]) -> tuple[list[Arm], list[Arm], list[Arm]]:
+    """Arms that learn from no label, that fit a linear model, and that train a network."""
+    fixed = [arm for arm in arms if arm in bench.kind.floors]
+    rest = [arm for arm in arms if arm not in fixed]
+    probed = [arm for arm in rest if bench.kind.probed and arm.adaptation != "finetune"]
+    return fixed, probed, [arm for arm in rest if arm not in probed]
+
+
+def _set_floor(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) -> str:
+    """All subsets of an arm that learns from no label: the same answers for each."""
+    torch.set_num_threads(1)
+    missing = [s for s in subsets if not prediction_file(folder, arm, s).exists()]
+    if missing:
+        answers = bench.kind.floor(bench, arm)
+    for subset in missing:
+        _keep_all(answers, arm, subset, folder)
+    return arm.name
 
 
 def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) -> str:
@@ -120,12 +136,16 @@ def _train_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning, folder: P
         return bench.kind.predict(varied, head, varied.test, fully=False).table
 
     keep_variants(bench, arm, subset, folder, predict)
-    answers = bench.kind.predict(bench, head, bench.test)
+    _keep_all(bench.kind.predict(bench, head, bench.test), arm, subset, folder)
+    return name
+
+
+def _keep_all(answers: Answers, arm: Arm, subset: Subset, folder: Path) -> None:
+    """Write what was said; arrays of the first draw with all labels only."""
     if answers.arrays and subset.budget == "all" and subset.draw == 0:
         file = prediction_file(folder, arm, subset).with_suffix(".npz")
         write_arrays(file, dict(answers.arrays))
     keep(answers.table, arm, subset, folder)
-    return name
 
 
 def _try_rate(bench: Bench, arm: Arm, subsets: Sequence[Subset], rate: float, folder: Path) -> str:

@@ -3,6 +3,7 @@
 from tassl.heads import HEADS
 from tassl.trials.targets.base import Answers, Target
 from tassl.trials.targets.boxes import Boxes
+from tassl.trials.targets.images import Images
 from tassl.trials.targets.labels import ClassLabels
 from tassl.trials.targets.masks import Masks
 from tassl.trials.targets.values import Values
@@ -12,6 +13,7 @@ TARGETS: dict[str, Target] = {
     "mask": Masks(),
     "boxes": Boxes(),
     "value": Values(),
+    "image": Images(),
 }
 
 

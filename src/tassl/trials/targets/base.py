@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tassl.adaptation import Examples, Tuning, predict_rows
 from tassl.data.store import Store
+from tassl.evaluation.verdict import Arm
 from tassl.heads.base import Head
 from tassl.modality.base import Augmentation
 
@@ -46,6 +47,8 @@ class Target(ABC):
         to_scale: Whether all images must be shrunk by the same factor.
         probed: Whether frozen arms are linear models on a vector per image.
         windowed: Whether large volumes are trained on by windows.
+        implied: Whether images carry it without being labelled.
+        floors: Baselines that learn from no label.
     """
 
     words: str
@@ -54,6 +57,8 @@ class Target(ABC):
     to_scale = False
     probed = True
     windowed = False
+    implied = False
+    floors: tuple[Arm, ...] = ()
 
     @abstractmethod
     def known(self, table: pd.DataFrame) -> pd.Series:
@@ -84,6 +89,10 @@ class Target(ABC):
     ) -> Pipeline:
         """A linear model of the features of these rows; features are of all rows of the store."""
         raise NotImplementedError(f"{self.words} are not predicted from a vector per image")
+
+    def floor(self, bench: Bench, arm: Arm) -> Answers:
+        """What one of the floors says of the test rows."""
+        raise NotImplementedError(f"{self.words} have no floor named {arm.name}")
 
     def probe(self, bench: Bench, model: Pipeline, features: np.ndarray) -> Answers:
         """What a linear model says of the test rows, from their features."""

@@ -58,6 +58,8 @@ def convolve_apart(layer: Any, maps: Tensor, images: Tensor) -> Tensor:
     Processors pad channels to a multiple of 16, so that 17 take the time of 32: joined, the last
     step of a decoder takes half as long again.
     """
+    if maps.dim() == 5 and maps.shape[2] < layer.kernel_size[0]:
+        return layer(torch.cat([maps, images.to(maps.dtype)], 1))  # which guards its gradient
     convolve: Any = F.conv2d if maps.dim() == 4 else F.conv3d
     first, second = layer.weight.split([maps.shape[1], images.shape[1]], 1)
     seen = convolve(images.to(maps.dtype), second, padding=layer.padding)

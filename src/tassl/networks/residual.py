@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import Self
 
-from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 
 from tassl.networks.base import Encoder
+from tassl.networks.convolution import CONVOLUTIONS
 
 GROUPS = 8
 
 
 def convolve(dims: int, inner: int, outer: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution and group normalisation."""
-    layer = Conv[Conv.CONV, dims](inner, outer, size, stride, size // 2, bias=False)
+    layer = CONVOLUTIONS[dims](inner, outer, size, stride, size // 2, bias=False)
     return nn.Sequential(layer, nn.GroupNorm(GROUPS, outer))
 
 

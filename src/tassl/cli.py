@@ -34,8 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(evidence, name="evidence")
-for command in (benchmark, compare, export):
-    app.command()(command)
 
 
 def _names(registry: Mapping[str, Any]) -> str:
@@ -519,6 +517,10 @@ def _show(outcome: Outcome) -> None:
     console.print(table)
     console.print(outcome.verdict["sentence"], style="bold", markup=False)
     console.print(f"Report: {outcome.report}", markup=False, soft_wrap=True)
+
+
+for command in (benchmark, compare, export):
+    app.command()(command)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,8 @@ REGISTRIES = {
     "networks": NETWORKS,
     "modality": MODALITIES,
 }
+# Of baselines, which no user picks by name.
+BASELINES = {"tassl.networks.natural:NaturalEncoder", "tassl.networks.pixels:Pixels"}
 CONTRACTS = {"methods": "Method", "heads": "Head", "networks": "Encoder", "modality": None}
 
 
@@ -219,7 +221,10 @@ def find_candidates(package: str) -> set[str]:
 
 
 def find_unlisted(package: str, registry: dict[str, Card]) -> set[str]:
-    return find_candidates(package) - {card.at for card in registry.values()}
+    listed = {
+        place for card in registry.values() for place in (card.at, getattr(card, "probe", ""))
+    }
+    return find_candidates(package) - listed - BASELINES
 
 
 @pytest.mark.parametrize("package", REGISTRIES)

@@ -34,10 +34,12 @@ from tassl.scouting.rungs import LEAST, RESERVE, Looks
 from tassl.scouting.surveying import survey
 from tassl.scouting.yardstick import score
 from tassl.study import Study
+from tassl.study.choosing import seek_advice
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import prepare
-from tassl.study.running import make_bench, plan_schedule, seek_advice
+from tassl.study.pretraining import plan_schedule
 from tassl.study.scouting import expect_gains, lay_ground, list_candidates
+from tassl.study.trying import make_bench
 from tassl.trials.bench import Bench, list_arms
 from tassl.trials.fitting import fit_arm, make_features
 

@@ -29,9 +29,9 @@ from tassl.scouting.ground import Ground
 from tassl.scouting.pilots import Floor, Pilot, Voice
 from tassl.scouting.rungs import LEAST, RUNGS, Cost, Looks, next_rung
 from tassl.study import Study, running, scouting
+from tassl.study.choosing import seek_advice
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import labelled_rows, prepare
-from tassl.study.running import seek_advice
 from tassl.study.scouting import expect_gains, lay_ground, list_candidates
 
 KIND = {"modality": "ultrasound", "task": "classification"}

@@ -17,19 +17,15 @@ from tassl.pretraining import Plan, Ranks
 from tassl.report import write_audit, write_report, write_scout
 from tassl.scouting.surveying import Survey
 from tassl.study import Outcome, Study, run_study
+from tassl.study.choosing import choose_safe
+from tassl.study.clock import Clock
 from tassl.study.folder import SPLIT, claim_folder
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import Prepared, join_prepared, share_split
-from tassl.study.running import (
-    Clock,
-    choose_safe,
-    label_subsets,
-    make_bench,
-    plan_one,
-    prepare_data,
-    pretrain_one,
-)
+from tassl.study.pretraining import plan_one, pretrain_one
+from tassl.study.running import prepare_data
 from tassl.study.scouting import scout_study
+from tassl.study.trying import label_subsets, make_bench
 from tassl.trials import adapt_once
 
 

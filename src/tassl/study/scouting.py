@@ -25,10 +25,12 @@ from tassl.scouting.ground import Ground
 from tassl.scouting.pilots import Voice, place_of
 from tassl.scouting.surveying import Survey, survey
 from tassl.scouting.telling import tell_survey
+from tassl.study.choosing import seek_advice
 from tassl.study.configuration import Study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import Prepared, labelled_rows
-from tassl.study.running import lay_bench, plan_schedule, seek_advice, strong_views
+from tassl.study.pretraining import plan_schedule, strong_views
+from tassl.study.trying import lay_bench
 from tassl.trials.targets import target_of
 
 PILOTS, FOUND = "scout", "scout.json"

@@ -33,6 +33,8 @@ def _tell(advice: Advice) -> Iterator[str]:
         yield "tassl cannot run this task itself."
     yield ""
     yield from (f"* {reason[0].upper()}{reason[1:]}." for reason in advice.because)
+    if query.natural_weights:
+        yield "* To measure these weights beside the rest: `tassl run ... --natural resnet18`."
     yield from ("", "## Ranking", "")
     yield f"Gains in points against {name_arm(advice.baseline)}, before the study has measured any."
     yield from ("", "| method | paradigm | gain | 80% | 95% | any gain | best of these | time |")

@@ -26,7 +26,7 @@ from tassl.study.checks import check_changes
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import prepare
 from tassl.study.trying import label_subsets, make_bench
-from tassl.transforms.degradation import RESOLUTION, SEVERITIES, coarsen, list_corruptions
+from tassl.transforms.severities import RESOLUTION, SEVERITIES, coarsen, list_corruptions
 from tassl.trials import read_predictions, run_trials
 from tassl.trials.varying import pick_subjects
 

@@ -10,7 +10,7 @@ from tassl.data.store import Store
 from tassl.data.tensors import Change, Tensors
 from tassl.modality import MODALITIES
 from tassl.study.configuration import Study
-from tassl.transforms.degradation import list_corruptions
+from tassl.transforms.severities import list_corruptions
 from tassl.trials import target_of
 from tassl.trials.bench import Variant
 

@@ -28,7 +28,7 @@ from tassl.scouting.deciding import BEST, LEVEL, NOT, PRIOR, UNSURE, Belief
 from tassl.scouting.ground import Ground
 from tassl.scouting.pilots import Floor, Pilot, Voice
 from tassl.scouting.rungs import LEAST, RUNGS, Cost, Looks, next_rung
-from tassl.study import Study, running, scouting
+from tassl.study import Study, pretraining, running, scouting
 from tassl.study.choosing import seek_advice
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import labelled_rows, prepare
@@ -455,7 +455,7 @@ def test_a_run_lets_pilots_choose_and_goes_on_from_the_chosen_one(
     cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     epochs, trained = [], []
-    pretrain = running.pretrain_method
+    pretrain = pretraining.pretrain_method
 
     def watch(*given: Any, on_epoch: Callable, **job: Any) -> Any:
         trained.append(job["method"])
@@ -463,7 +463,7 @@ def test_a_run_lets_pilots_choose_and_goes_on_from_the_chosen_one(
 
     monkeypatch.setattr(scouting, "list_candidates", lambda advice: ["mae", "moco"])
     monkeypatch.setattr("tassl.scouting.rungs.RUNGS", (0.5,))
-    monkeypatch.setattr(running, "pretrain_method", watch)
+    monkeypatch.setattr(pretraining, "pretrain_method", watch)
     monkeypatch.setattr(running, "make_bench", Halt())
     choices = SMALL | {"methods": (), "scout": "1h"}
     with known_costs(monkeypatch), pytest.raises(Halt):

@@ -24,6 +24,8 @@ from tassl.evaluation.segmentation import dice_of_masks
 from tassl.heads.probe import fit_probe
 from tassl.networks.base import Encoder
 from tassl.optimisation import autocast
+from tassl.scouting.comparing import widen
+from tassl.scouting.points import embed_images, sample_points
 
 FOLDS, REPEATS, CONFIDENCE = 5, 4, 0.95
 FITTED_POINTS, STRENGTH = 1500, 0.1  # of each labelled image, and its inverse decay: dense probes
@@ -48,7 +50,7 @@ def estimate(differences: np.ndarray) -> Gain:
     Source: Nadeau & Bengio, Machine Learning 2003, 10.1023/A:1024068626366, section 3.
     """
     count, mean = len(differences), differences.mean()
-    error = np.sqrt((1 / count + 1 / (FOLDS - 1)) * differences.var(ddof=1))
+    error = np.sqrt(widen(count, FOLDS) * differences.var(ddof=1))
     reach = stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error
     return Gain(float(mean), float(mean - reach), float(mean + reach))
 
@@ -106,7 +108,6 @@ def probe_images(
     return np.array(scores)
 
 
-@torch.no_grad()
 def embed_points(
     encoder: Encoder, tensors: Tensors, rows: np.ndarray, step: int, batch: int = 16
 ) -> np.ndarray:
@@ -115,27 +116,13 @@ def embed_points(
     Returns:
         (row, block, summed width) float16.
     """
-    encoder.eval()
-    size = _count_blocks(tensors.store.grid.shape, step)
-    mode = {2: "bilinear", 3: "trilinear"}[tensors.store.dims]
-    parts = []
-    for k in range(0, len(rows), batch):
-        with autocast():
-            maps = encoder.features(tensors.images(rows[k : k + batch]))
-        levels = [F.interpolate(level.float(), size, mode=mode) for level in maps]
-        parts.append(torch.cat(levels, 1).flatten(2).transpose(1, 2).half().numpy())
-    return np.concatenate(parts)
+    batches = (tensors.images(rows[k : k + batch]) for k in range(0, len(rows), batch))
+    return np.concatenate([embed_images(encoder, images, step) for images in batches])
 
 
 def cut_points(masks: Tensor, step: int) -> np.ndarray:
     """Classes (row, block) of the same blocks: that of the pixel at their centre."""
-    size = _count_blocks(tuple(masks.shape[1:]), step)
-    layer = F.interpolate(masks[:, None].float(), size, mode="nearest-exact")
-    return layer.flatten(1).byte().numpy()
-
-
-def _count_blocks(space: tuple[int, ...], step: int) -> list[int]:
-    return [-(-size // step) for size in space]
+    return sample_points(masks[:, None].float(), step, nearest=True)[..., 0].byte().numpy()
 
 
 def probe_points(

@@ -76,13 +76,15 @@ def lay_bench(study: Study, prepared: Prepared, classes: int, **sides: Any) -> B
         patch_of(store.grid.shape) if kind.windowed else None,
         normalisation,
     )
-    unlabelled = FixMatch(
-        prepared.tensors,
-        prepared.rows("train", "val"),
-        mild=augment,
-        strong=Augment(views, None, normalisation),
-        batch=RATIO * tuning.batch,
-    )
+    unlabelled = None
+    if study.fixmatch:
+        unlabelled = FixMatch(
+            prepared.tensors,
+            prepared.rows("train", "val"),
+            mild=augment,
+            strong=Augment(views, None, normalisation),
+            batch=RATIO * tuning.batch,
+        )
     return Bench(
         tensors=prepared.tensors,
         task=study.task,
@@ -93,7 +95,7 @@ def lay_bench(study: Study, prepared: Prepared, classes: int, **sides: Any) -> B
         tuning=tuning,
         protocol=study.protocol,
         seed=study.seed,
-        fixmatch=unlabelled if study.fixmatch else None,
+        fixmatch=unlabelled,
         **sides,
     )
 

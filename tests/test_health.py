@@ -149,6 +149,16 @@ def test_a_task_solved_at_once_is_named():
     assert judge(course(*losses), steady=False).verdict == "healthy"
 
 
+def test_a_task_that_is_easy_is_told_at_the_end():
+    """As rotation of breast ultrasound: 97% of unseen images right when 6% of the epochs are over."""
+    losses = [1.4, 0.4, 0.2, 0.06, *[0.05] * 16]
+    health = judge(course(*losses))
+    assert health.healthy
+    assert health.verdict.startswith("healthy, but easy: at epoch 4 of 20 ")
+    assert "harder pretext" in health.action
+    assert judge(course(*losses[:10]), epochs=20).verdict == "healthy"
+
+
 def test_a_task_solved_late_is_no_fault():
     assert judge(course(*[1.4 * 0.7**k for k in range(20)])).healthy
 

@@ -19,7 +19,7 @@ from tassl.methods.dino import distil
 from tassl.methods.fusion import VolumeFusion
 from tassl.methods.genesis import bend_curve, shuffle_locally
 from tassl.methods.inpainting import swap_pixels
-from tassl.methods.jepa import even_out
+from tassl.methods.jepa import LatentPrediction, even_out
 from tassl.methods.lesions import SimulatedLesions
 from tassl.methods.moco import MoCo, info_nce
 from tassl.methods.overlap import dice_loss
@@ -33,6 +33,7 @@ from tassl.methods.vicreg import hinge_deviation, square_covariance
 from tassl.methods.voco import overlap_error, share_of
 from tassl.modality.base import Augmentation
 from tassl.networks import NETWORKS
+from tassl.networks.vit import VisionTransformer
 from tassl.transforms.augment import Augment
 from tassl.transforms.draws import seeded
 from tassl.transforms.masks import (
@@ -201,6 +202,28 @@ class TestPrediction:
         even = even_out(hidden, fewest, seeded(2))
         assert (even.sum(1) == fewest).all()
         assert not (even & ~hidden).any()
+
+    def test_latent_targets_are_measured_against_the_other_patches(self):
+        """One vector for all patches, which a collapse ends in, is no answer that pays."""
+        encoder = VisionTransformer(2, 1, patch=4, embed=24, depth=1, heads=2)
+        learner = LatentPrediction(encoder, augment=Augment(Augmentation())).requires_grad_(False)
+        images = normal(3, 1, 16, 12).float()
+        views = learner.views(Batch(images, torch.arange(3), seeded(1)))
+        assert learner.kept is learner.teacher.network
+        maps = learner.kept.features(images)[-1].flatten(2)
+        learner.predict = torch.nn.Linear(96, 24).requires_grad_(False)  # says nothing but zero
+        torch.nn.init.zeros_(learner.predict.weight)
+        torch.nn.init.zeros_(learner.predict.bias)
+        total, count = 0.0, 0
+        for image, feature in itertools.product(range(3), range(24)):
+            course = maps[image, feature]
+            for patch in views[1][image].nonzero()[:, 0].tolist():
+                away = float((course[patch] - course.mean()) / course.std(correction=0))
+                total += away**2 / 2 if abs(away) < 1 else abs(away) - 0.5
+                count += 1
+        assert float(learner.loss(views)) == pytest.approx(total / count, rel=1e-3)
+        learner.kept.norm.bias += 7  # the same for every patch
+        assert float(learner.loss(views)) == pytest.approx(total / count, rel=1e-3)
 
 
 class TestPuzzles:

@@ -53,7 +53,7 @@ class Method(nn.Module, ABC):
     Subclasses take their options keyword-only, with defaults, and keep them in `options`.
 
     Attributes:
-        encoder: The network that is trained and kept.
+        encoder: The network that is trained.
         decoder: A decoder that is trained along and kept, or None.
         options: Keyword options, for the checkpoint.
         progress: Share of the training that is over, set before each step.
@@ -71,6 +71,11 @@ class Method(nn.Module, ABC):
         self.augment = augment
         self.decoder = None
         self.options = {}
+
+    @property
+    def kept(self) -> Encoder:
+        """The network that goes into the checkpoint: the one trained, unless overridden."""
+        return self.encoder
 
     @classmethod
     def fitting(cls, profile: ModalityProfile, space: tuple[int, ...]) -> dict[str, Any]:

@@ -21,6 +21,9 @@ class LatentPrediction(Method):
 
     Loss:
         Smooth L1 distance between predicted and normalised teacher features of hidden patches.
+        Each feature is normalised over the patches of an image. Normalised over the features of a
+        patch, as in the paper, all patches drifted to one vector: on breast ultrasound and MRI
+        the variance among them fell to an eighth within 80 steps, and the loss with it.
 
     Args:
         encoder: A transformer.
@@ -34,8 +37,10 @@ class LatentPrediction(Method):
         focus: How much more often.
 
     Source:
-        Assran et al., CVPR 2023, arXiv:2301.08243, section 3; hidden blocks on a grid rather than
-        free rectangles, so that every image hides the same number of patches.
+        Assran et al., CVPR 2023, arXiv:2301.08243, section 3, and A.1 for what is kept: the
+        teacher; hidden blocks on a grid rather than free rectangles, so that every image hides
+        the same number of patches. Targets: Baevski et al., ICML 2022, arXiv:2202.03555,
+        section 3.3.
     """
 
     def __init__(
@@ -66,6 +71,11 @@ class LatentPrediction(Method):
             nn.Linear(width, encoder.width),
         )
 
+    @property
+    def kept(self) -> Encoder:
+        """The teacher, which alone has seen whole images."""
+        return cast(Encoder, self.teacher.network)
+
     def views(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The image, and which patches are hidden, (batch, patch)."""
         images = self.augment(batch.images, batch.rng)
@@ -79,8 +89,8 @@ class LatentPrediction(Method):
         """Distance over hidden patches."""
         images, hidden = views
         with torch.no_grad():
-            wanted = cast(Encoder, self.teacher.network).features(images)[-1].float().flatten(2)
-        wanted = F.layer_norm(wanted.transpose(1, 2), wanted.shape[1:2])
+            wanted = self.kept.features(images)[-1].float().flatten(2)
+        wanted = F.layer_norm(wanted, wanted.shape[2:]).transpose(1, 2)
         order = hidden.float().argsort(dim=1, stable=True)
         seen = order.shape[1] - self._fewest(self._cells(images))
         encoder = cast(TokenEncoder, self.encoder)

@@ -143,7 +143,7 @@ class Learner(lightning.LightningModule):
     @property
     def kept_parts(self) -> nn.ModuleList:
         """The parts that make up the checkpoint."""
-        parts = (self.method.encoder, self.method.decoder)
+        parts = (self.method.kept, self.method.decoder)
         return nn.ModuleList(part for part in parts if part is not None)
 
     def copy_kept(self) -> dict[str, torch.Tensor]:
@@ -167,7 +167,7 @@ class Learner(lightning.LightningModule):
         """Features (image, width), a batch at a time."""
         size = max(1, self.schedule.batch // self.schedule.parts)
         with autocast(), whole_weights(self.method):
-            parts = [self.method.encoder(part.to(self.device)) for part in images.split(size)]
+            parts = [self.method.kept(part.to(self.device)) for part in images.split(size)]
         return torch.cat(parts)
 
     def probe(self) -> tuple[float, float]:

@@ -114,7 +114,7 @@ def _measure(tensors: Tensors, rows: np.ndarray, most: float | None, job: dict[s
         train(Learner(learner.method, tensors, few, plan, learner.partners), None, watch)
         picture_examples(learner)
     method = learner.method
-    kept = [method.encoder] if method.decoder is None else [method.encoder, method.decoder]
+    kept = [method.kept] if method.decoder is None else [method.kept, method.decoder]
     trained = [weight for weight in method.parameters() if weight.requires_grad]
     step = (watch.times[-1] - watch.times[WARMUP - 1]) / STEPS
     return Cost(

@@ -147,7 +147,7 @@ def _write(
         training=facts | {"precision": precision(), "reasons": reasons},
         decoder=learner.method.decoder is not None,
     )
-    save_checkpoint(folder, learner.method.encoder, learner.method.decoder, done)
+    save_checkpoint(folder, learner.method.kept, learner.method.decoder, done)
     (folder / RESUME).unlink(missing_ok=True)
 
 

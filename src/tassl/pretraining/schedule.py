@@ -102,8 +102,9 @@ class Schedule:
 
 
 def default_schedule(images: int, dims: int, seed: int, card: MethodCard) -> Schedule:
-    """A schedule for a small machine: the usual epochs and batch."""
-    return Schedule(usual_epochs(card, images, dims), usual_batch(card, images, dims), seed=seed)
+    """A schedule for a small machine: the usual epochs, batch and rate."""
+    epochs, batch = usual_epochs(card, images, dims), usual_batch(card, images, dims)
+    return Schedule(epochs, batch, learning_rate=card.rates[dims - 2], seed=seed)
 
 
 def fall_back(method: str, images: int, batch: int | None = None) -> str:

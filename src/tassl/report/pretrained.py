@@ -99,10 +99,12 @@ def _strips(part: Pretraining, plane: Plane) -> tuple[Strip, ...]:
 
 def _facts(part: Pretraining) -> str:
     training = part.recipe.get("training", {})
+    epochs, kept = training.get("epochs"), training.get("kept")
     known = {
         "network": part.recipe.get("network"),
         "images": training.get("images"),
-        "epochs": training.get("epochs"),
+        "epochs": epochs,
+        "weights of epoch": epochs if kept is None else kept,
         "share of them at half the size": training.get("grow") or None,
         "batch": training.get("batch"),
         "peak learning rate": training.get("learning_rate"),

@@ -150,7 +150,7 @@ def test_a_task_solved_at_once_is_named():
 
 
 def test_a_task_that_is_easy_is_told_at_the_end():
-    """As rotation of breast ultrasound: 97% of unseen images right when 6% of the epochs are over."""
+    """As rotation of breast ultrasound is: at a sixteenth of the epochs 98% of unseen are right."""
     losses = [1.4, 0.4, 0.2, 0.06, *[0.05] * 16]
     health = judge(course(*losses))
     assert health.healthy

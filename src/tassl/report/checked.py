@@ -221,7 +221,7 @@ def _confounder(run: Run, found: pd.DataFrame, title: str) -> Check:
         "All images but those of the test carry a mark whose brightness tells the class in at "
         "least nine of ten subjects. A model that looks at the clinical sign alone scores the same "
         "whatever the mark of the test images says. Pairs of the same subjects, all labels, first "
-        "draw."
+        "draw; p is adjusted for all rows, an interval is for its own."
     )
     return Check(title, Table(columns, tuple(rows)), note=note)
 

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.per_finding import METRIC
 from tassl.evaluation.robustness import MEAN
+from tassl.evaluation.subgroups import FEWEST_PER_CLASS
 from tassl.report.loading import Run
 from tassl.report.readers import DAMAGED, each_row
 from tassl.report.rendering import Table
@@ -78,7 +80,7 @@ def _per_finding(run: Run, found: pd.DataFrame, title: str) -> Check:
             class_title(str(row.finding)),
             str(row.arm),
             number(row.score),
-            interval(*(min(1, max(0, end)) for end in (row.score_low, row.score_high))),
+            interval(*_bound(run, row.score_low, row.score_high, METRIC)),
         )
         for row in each_row(found)
         if pd.notna(row.score)
@@ -165,6 +167,11 @@ def _subgroups(run: Run, found: pd.DataFrame, title: str) -> Check:
         "p knows that: it is the probability of a difference as large among groups that are alike. "
         "It is not corrected for the number of arms and kinds."
     )
+    if run.study.get("task") == "multilabel":
+        note += (
+            f" Scores are means over the findings that {FEWEST_PER_CLASS} subjects of every group "
+            f"show and {FEWEST_PER_CLASS} do not."
+        )
     table = Table((*columns, "p"), tuple(told)) if told else None
     return Check(title, table, details, note)
 
@@ -284,8 +291,8 @@ def _gap(row: Any, name: str) -> str:
     return f"{signed(getattr(row, name))} {interval(low, high, signed)}"
 
 
-def _bound(run: Run, low: float, high: float) -> tuple[float, float]:
-    least, most = METRICS[run.verdict["metric"]].bounds
+def _bound(run: Run, low: float, high: float, metric: str = "") -> tuple[float, float]:
+    least, most = METRICS[metric or run.verdict["metric"]].bounds
     return max(least, low), min(most, high)
 
 

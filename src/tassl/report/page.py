@@ -10,6 +10,7 @@ from tassl.evaluation.metrics import METRICS
 from tassl.modality import MODALITIES
 from tassl.report import tables
 from tassl.report.advised import tell_outcome
+from tassl.report.arms import tell_baselines, tell_teacher
 from tassl.report.audited import show_findings
 from tassl.report.card import describe_card
 from tassl.report.cases import choose_gallery
@@ -78,7 +79,8 @@ def _page(run: Run) -> dict[str, Any]:
         "checks": show_checks(run),
         "outcome": tell_outcome(run),
         "pilots": describe_scout(run),
-        "arms": set(run.results.arm) if run.results is not None else set(),
+        "baselines": tell_baselines(run),
+        "teacher": tell_teacher(run),
         "curves": _curves(run) + show_froc(run),
         "forest": _forest(run),
         "trust": show_trust(run),

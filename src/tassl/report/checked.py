@@ -28,6 +28,10 @@ from tassl.report.words import (
 )
 
 KINDS = {"site": "Site", "sex": "Sex", "age": "Age", "size": "Size of what the mask shows"}
+CLASSES = {  # what stands for the class of an image where it has none
+    "multilabel": " Class here: whether an image shows more findings than most.",
+    "regression": " Class here: whether the value is above the median.",
+}
 FALLS, HOLDS = "falls", "no evidence of a fall"
 
 
@@ -127,7 +131,7 @@ def _leakage(run: Run, found: pd.DataFrame, title: str) -> Check:
         "so that what is told of the class is not taken for the site. Robustness index: of the "
         "nearest images that share the class or the site but not both, the share that has the "
         "class; 0.5 is even, below it the site weighs more."
-    )
+    ) + CLASSES.get(str(run.study.get("task")), "")
     return Check(title, Table(columns, tuple(rows)), note=note)
 
 
@@ -229,7 +233,7 @@ def _confounder(run: Run, found: pd.DataFrame, title: str) -> Check:
         "least nine of ten subjects. A model that looks at the clinical sign alone scores the same "
         "whatever the mark of the test images says. Pairs of the same subjects, all labels, first "
         "draw; p is adjusted for all rows, an interval is for its own."
-    )
+    ) + CLASSES.get(str(run.study.get("task")), "")
     return Check(title, Table(columns, tuple(rows)), note=note)
 
 

@@ -166,11 +166,8 @@ def cut_subjects(manifest: Manifest, wanted: int) -> Manifest:
     """
     table = manifest.table
     labels = number_rarest(table) if table.findings.map(len).any() else table.label
-    strata = (
-        subject_strata(table.assign(label=labels))
-        .to_frame()
-        .join(table.groupby("subject").split.first())
-    )
+    strata = subject_strata(table.assign(label=labels)).to_frame()
+    strata["split"] = table.groupby("subject").split.first()
     share = min(1.0, wanted / len(strata))
     kept = strata.groupby(["split", "label"]).sample(frac=share, random_state=0).index
     note = f"{len(kept)} of {len(strata)} subjects were kept"

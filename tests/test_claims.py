@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from tassl.cli_suite import _show_comparison
 from tassl.evaluation.finding import HELPS, HURTS, NO_EVIDENCE, Arm, Finding, is_unclaimed
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import Estimate
@@ -21,6 +22,10 @@ from tassl.report.forest import draw_forest
 from tassl.report.loading import load_run
 from tassl.report.rendering import word_class
 from tassl.report.tables import results_table, verdict_table
+from tassl.suite.declaring import Claim, Side
+from tassl.suite.judging import Judgement
+from tassl.suite.page import claims_table
+from tassl.suite.pooling import Pooled
 
 ARMS = [Arm("scratch", "", "finetune"), *(Arm(f"mae {k}", "mae", "finetune") for k in range(12))]
 PROTOCOL = Protocol(resamples=200, draws=3)
@@ -134,3 +139,25 @@ class TestReport:
         for text in (page, card):
             assert "Not claimed: 1 of the 12 comparisons" in text
         assert f'<td class="no-evidence">\u25cb no evidence: {WHY}</td>' in page
+
+
+class TestSeveralRuns:
+    def test_two_runs_side_by_side(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv("COLUMNS", "200")
+        row = {"budget": "5", "metric": "auroc", "first_arm": "a", "second_arm": "b"}
+        row |= {"first_mean": 0.8, "second_mean": 0.7, "difference": 0.1, "p_adjusted": 0.06}
+        row |= {"difference_high": 0.2, "verdict": NO_EVIDENCE, "test_subjects": 40}
+        rows = [row | {"difference_low": low, "same_labels": True} for low in (0.01, -0.01)]
+        _show_comparison(pd.DataFrame(rows))
+        told = capsys.readouterr().out
+        assert told.count("no evidence") == 2
+        assert told.count("no evidence: one of 2 comparisons") == 1
+
+    def test_claims_of_a_suite(self):
+        claim = Claim("first", "One is above.", Side(("a",)), Side(("b",)))
+        pooled = Pooled(0.1, 0.01, 0.2, 0.03, 0.0, 2)
+        judged = Judgement(claim, pooled, 0.06, NO_EVIDENCE, ())
+        first, second = claims_table([judged, replace(judged, pooled=None)]).rows
+        assert (first[1], second[1]) == ("no evidence: one of 2 claims", NO_EVIDENCE)

@@ -14,7 +14,7 @@ from tassl.report.styles import WORD_COLOURS, WORD_MARKERS
 from tassl.report.words import budget_phrase, interval, probability, signed, sort_budgets
 
 
-def draw_forest(results: pd.DataFrame, title: str, unit: str, why: str = "") -> Spec:
+def draw_forest(results: pd.DataFrame, title: str, unit: str, why: str) -> Spec:
     """Forest plot: every pretrained arm minus its reference, budget by budget.
 
     Markers are hollow where the interval leaves zero out and yet nothing is claimed.

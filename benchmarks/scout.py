@@ -23,7 +23,7 @@ import torch
 from scipy import stats
 
 from benchmarks.studies import DATA
-from tassl.advisor.advice import NOT
+from tassl.advisor.answering import NOT
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.demo import describe_cohort
 from tassl.evaluation.splits import draw_subsets

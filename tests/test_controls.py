@@ -20,9 +20,9 @@ from tassl.evaluation.robustness import MEAN, measure_drops
 from tassl.evaluation.splits import draw_splits, hold_out_site
 from tassl.evaluation.verdict import Arm
 from tassl.modality import MODALITIES
-from tassl.steps import make_study
 from tassl.study import controls
 from tassl.study.checks import check_changes
+from tassl.study.choices import make_study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import prepare
 from tassl.study.trying import label_subsets, make_bench

@@ -26,7 +26,7 @@ from tassl.modality import MODALITIES
 from tassl.modality.base import Augmentation
 from tassl.pretraining import Ranks, Schedule, pretrain_method
 from tassl.study import Study
-from tassl.study.preparation import join_prepared
+from tassl.study.sharing import join_prepared
 
 RANKS, SECONDS = 2, 120
 SCRIPT = Path(__file__).with_name("ranks.py")
@@ -157,7 +157,7 @@ def test_the_first_process_writes_all(whole):
         "checkpoint.json", "checkpoint.safetensors", "examples.npz", "health.json", "history.csv",
     ]  # fmt: skip
     assert not list(whole.rglob("*.part"))
-    assert not (whole / "split.npy").exists()
+    assert not (whole / "split.npz").exists()
     history = pd.read_csv(whole / "pretrain/byol/history.csv")
     assert history.epoch.tolist() == list(range(EPOCHS + 1))
 

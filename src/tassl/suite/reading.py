@@ -30,7 +30,7 @@ from tassl.evaluation.metrics import METRICS
 from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.registry import look_up
-from tassl.steps import make_study
+from tassl.study.choices import make_study
 from tassl.suite.declaring import FEWEST, SHIPPED, Claim, Set, Side, Suite
 from tassl.suite.schema import (
     CHOICES,

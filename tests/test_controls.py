@@ -26,7 +26,8 @@ from tassl.study.choices import make_study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import prepare
 from tassl.study.trying import label_subsets, make_bench
-from tassl.transforms.severities import RESOLUTION, SEVERITIES, coarsen, list_corruptions
+from tassl.transforms.corruption import coarsen
+from tassl.transforms.severities import RESOLUTION, SEVERITIES, list_corruptions
 from tassl.trials import read_predictions, run_trials
 from tassl.trials.varying import pick_subjects
 

@@ -16,9 +16,9 @@ from tassl.data.planting import BRIGHTEST, DARKEST, Mark, draw_mark
 from tassl.data.shuffling import draw_shuffle
 from tassl.data.tensors import Normalisation, Tensors
 from tassl.errors import OptionError, UnknownName
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.robustness import MEAN, measure_drops
 from tassl.evaluation.splits import draw_splits, hold_out_site
-from tassl.evaluation.verdict import Arm
 from tassl.modality import MODALITIES
 from tassl.study import controls
 from tassl.study.checks import check_changes

@@ -11,7 +11,7 @@ from tassl.checkpoint import Checkpoint
 from tassl.data.audit import SEVERITIES, Audit
 from tassl.data.files import write_json
 from tassl.errors import OptionError
-from tassl.evaluation.verdict import Arm
+from tassl.evaluation.finding import Arm
 from tassl.pretraining import Plan, Ranks
 from tassl.report import write_audit, write_report, write_scout
 from tassl.scouting.records import Survey

@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tassl.data.files import write_atomically
+from tassl.data.files import write_table
 from tassl.errors import InputError, LeakError, OptionError
 
 BLANK: dict[str, object] = {
@@ -170,7 +170,7 @@ def write_manifest(manifest: Manifest, file: Path) -> None:
         "instances": manifest.instances,
         "set_aside": [[item.file, item.reason] for item in manifest.set_aside],
     }
-    write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
+    write_table(file, table)
 
 
 def rename_subjects(manifest: Manifest, pattern: str) -> Manifest:

@@ -18,13 +18,12 @@ import numpy as np
 import pandas as pd
 
 from tassl.evaluation.columns import divide
-from tassl.evaluation.statistics import Estimate, Scores, estimate, subject_weights
+from tassl.evaluation.statistics import CHECK_RESAMPLES, Estimate, Scores, estimate, subject_weights
 
 FEWEST = 10  # subjects of a site and class
 FOLDS, REPEATS = 5, 3
 SPREAD = (1 + FOLDS / (FOLDS - 1)) ** 0.5  # folds share what they are fitted to, so errors agree
 NEIGHBOURS = 10
-RESAMPLES = 500
 MOST_IMAGES = 2000
 
 
@@ -113,7 +112,7 @@ def measure_leakage(
     features: np.ndarray, cells: Cells, confidence: float, seed: int = 0
 ) -> Leakage:
     """Measure what features of the images of `cells`, (image, width), tell of their sites."""
-    weights = subject_weights(pd.Series(cells.subject), RESAMPLES, seed)
+    weights = subject_weights(pd.Series(cells.subject), CHECK_RESAMPLES, seed)
     chance = 1 / len(cells.sites)
     hits = [predict_sites(features, cells, seed + k) == cells.site for k in range(REPEATS)]
     scores = [balance(cells, hit, weights) - chance for hit in hits]

@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from tassl.adaptation import Tuning, embed_rows, fit_head
 from tassl.checkpoint import build_encoder, load_checkpoint
-from tassl.data.files import write_atomically
+from tassl.data.files import write_table
 from tassl.data.tensors import Tensors
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.metrics import score_once
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.heads.base import Head
 from tassl.networks.base import Encoder
@@ -100,6 +100,5 @@ def adapt_once(bench: Bench, arm: Arm, subset: Subset, folder: Path) -> dict[str
     save_file(
         {k: v.contiguous() for k, v in head.state_dict().items()}, folder / "head.safetensors"
     )
-    file = folder / "predictions.parquet"
-    write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
+    write_table(folder / "predictions.parquet", table)
     return {name: score_once(table, name) for name in HEADS[bench.task].metrics}

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 from tassl.trials.bench import Bench
 from tassl.trials.predictions import keep, prediction_file, read_predictions
 

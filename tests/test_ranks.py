@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,13 +17,12 @@ from safetensors.torch import load_file
 
 import tassl
 from ranks import SHARDED, train
-from small_store import make_recipe, make_tensors
+from small_pretraining import pretrain
+from small_store import make_tensors
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.errors import InputError, OptionError
 from tassl.methods import METHODS
-from tassl.modality import MODALITIES
-from tassl.modality.base import Augmentation
-from tassl.pretraining import Ranks, Schedule, pretrain_method
+from tassl.pretraining import Ranks, Schedule
 from tassl.study import Study
 from tassl.study.sharing import join_prepared
 
@@ -199,17 +197,7 @@ def test_a_run_ends_with_any_of_its_processes_and_is_resumed(
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, ranks, schedule, problem):
     tensors = make_tensors(tmp_path)
     with pytest.raises(OptionError, match=problem):
-        pretrain_method(
-            tensors,
-            np.arange(20),
-            method="simclr",
-            recipe=make_recipe(tensors),
-            profile=MODALITIES["ultrasound"].load(),
-            views=Augmentation(),
-            schedule=schedule,
-            folder=tmp_path / "run",
-            ranks=Ranks(ranks),
-        )
+        pretrain(tensors, tmp_path / "run", schedule, "simclr", ranks=Ranks(ranks))
     assert not (tmp_path / "run").exists()
 
 

@@ -14,7 +14,7 @@ CAPTION = (
     "restored image, white where any of them is furthest off. Volumes show the middle slice; "
     "PSNR counts the whole image, and does not tell whether small signs are kept."
 )
-CAPTIONS = dict.fromkeys(("Worst by PSNR", MEDIAN, "Best by PSNR"), CAPTION)
+CAPTIONS: dict[str, str] = dict.fromkeys(("Worst by PSNR", MEDIAN, "Best by PSNR"), CAPTION)
 BASELINES = {"degraded": "input", "filter": "filter", "scratch": "finetune"}  # by adaptation
 
 

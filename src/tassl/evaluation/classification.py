@@ -16,6 +16,7 @@ from tassl.evaluation.columns import columns_of, divide
 
 BINS = 15
 
+# Scores (row,), whether each is positive (row,), weights (resample, row) -> (resample,).
 Binary = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 

@@ -141,7 +141,13 @@ def predict_sites(features: np.ndarray, cells: Cells, seed: int) -> np.ndarray:
 
 
 def balance(cells: Cells, hits: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of hits, mean over all pairs of site and class; the plain one, then each resample."""
+    """Share of hits, mean over all pairs of site and class, (1 + resample,); the plain one first.
+
+    Args:
+        cells: The images.
+        hits: Whether the site of each was told, (image,).
+        weights: How often each is drawn, (resample, image).
+    """
     member = np.eye(len(cells.sites) * cells.groups)[cells.number]
     counted = np.vstack([np.ones(len(hits)), weights])
     return divide(counted @ (member * hits[:, None]), counted @ member).mean(1)
@@ -171,7 +177,7 @@ def weigh_neighbours(features: np.ndarray, cells: Cells) -> tuple[np.ndarray, np
 
 
 def robustness_index(same: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of the former in both; the plain one, then each resample.
+    """Share of the former in both, (1 + resample,); the plain one first.
 
     A subject that is drawn twice counts twice as neighbour as well: some are that of many.
     """

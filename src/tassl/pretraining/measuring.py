@@ -86,7 +86,10 @@ def measure_cost(
         return None
     if child.returncode:
         reason = (child.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
-        raise TasslError(f"Measuring a few steps of {job['method']} failed ({reason}).")
+        raise TasslError(
+            f"Measuring a few steps of {job['method']} failed ({reason}). Leave out --dry-run, "
+            "--memory and --time to see the training itself fail."
+        )
     answer = json.loads(child.stdout.splitlines()[-1])
     return Cost(**answer) if answer else None
 

@@ -77,6 +77,10 @@ class Bench:
         """What the images are labelled with."""
         return target_of(self.task)
 
+    def seed_of(self, draw: int) -> int:
+        """Of initialisation and order in a draw, the same for every arm."""
+        return self.seed * 1000 + draw
+
 
 def list_arms(
     task: str, methods: Sequence[str], natural: Sequence[str] = (), *, fixmatch: bool = False

@@ -77,19 +77,19 @@ def count_work(bench: Bench, arms: Sequence[Arm], subsets: Sequence[Subset]) -> 
     return len(arms) - len(trained) + tries + len(trained) * len(subsets)
 
 
-def work_off(pieces: list[Any], on_trial: Callable[[Any], None]) -> None:
+def work_off(pieces: list[Any], on_answer: Callable[[Any], None]) -> None:
     """Run pieces in worker processes, one per core; on one GPU, one after another.
 
     Args:
         pieces: Delayed calls.
-        on_trial: Called with what each returns, in any order.
+        on_answer: Called with what each returns, in any order.
     """
     jobs = 1 if torch.cuda.is_available() else min(len(pieces), cpu_count())
     with parallel_config("loky", n_jobs=max(1, jobs), inner_max_num_threads=1):
         alone = [delayed(_work_alone)(*piece) for piece in pieces]
         answers: Any = Parallel(return_as="generator_unordered", max_nbytes=None)(alone)
         for answer in answers:
-            on_trial(answer)
+            on_answer(answer)
 
 
 def _work_alone(work: Callable[..., Any], given: Sequence[Any], named: Mapping[str, Any]) -> Any:
@@ -122,7 +122,7 @@ def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) 
     if missing:
         features = make_features(bench, arm, np.arange(len(bench.tensors.store.table)))
     for subset in missing:
-        seed = bench.seed * 1000 + subset.draw
+        seed = bench.seed_of(subset.draw)
         model = bench.kind.fit_linear(bench, features, subset.rows, seed)
 
         def probe(varied: Bench, model: Any = model) -> pd.DataFrame:

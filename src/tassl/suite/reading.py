@@ -128,7 +128,7 @@ def _read_set(
     if ("path" in told) == ("phantom" in told):
         raise OptionError("give either path or phantom.")
     if "phantom" in told and "subjects" in told:
-        raise OptionError("subjects cuts a path; a phantom is given as many, as its own option.")
+        raise OptionError("subjects cuts a path; give a phantom as many, as an option of its own.")
     methods = check_list(told.get("methods", methods), str, "methods")
     for key in ("subjects", "minutes"):
         if told.get(key, 1) <= 0:

@@ -23,11 +23,11 @@ import torch
 from scipy import stats
 
 from benchmarks.studies import DATA
-from tassl.advisor.advice import NOT
+from tassl.advisor.answering import NOT
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.demo import describe_cohort
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import draw_subsets
-from tassl.evaluation.verdict import Arm
 from tassl.optimisation import hold_memory
 from tassl.pretraining import pretrain_method
 from tassl.scouting.pilots import Voice, measure_floor, measure_pilot

@@ -23,7 +23,7 @@ from tassl.errors import RunFolderError
 from tassl.evaluation.finding_splits import number_rarest
 from tassl.evaluation.splits import subject_strata
 from tassl.heads import HEADS
-from tassl.steps import make_study
+from tassl.study.choices import make_study
 from tassl.suite.declaring import Set, Suite
 from tassl.suite.reading import make_phantom
 

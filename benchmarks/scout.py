@@ -33,6 +33,7 @@ from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.demo import describe_cohort
 from tassl.evaluation.splits import Subset, draw_subsets
 from tassl.evaluation.verdict import Arm
+from tassl.methods import METHODS
 from tassl.optimisation import hold_memory
 from tassl.scouting.comparing import pick_floor, pick_scores
 from tassl.scouting.ground import Ground
@@ -210,14 +211,21 @@ def _measure(cell: Cell, seed: int, share: float, place: Path) -> None:
     truth = table.agg({"score": "max", "fitting": "sum"})
     truth["training"] = pd.Series({m: costs[m].full for m in methods})
     truth.fillna(0.0).round(5).to_csv(place / "truth.csv")
-    gain = next(tried.posterior for tried in found.tried if tried.method == found.method)
+    chosen = next(tried for tried in found.tried if tried.method == found.method)
+    worth = chosen.posterior and chosen.posterior[0] > 0
+    spent = found.seconds[0] - (_carry_on(costs[chosen.method], chosen.share) if worth else 0.0)
     choices = [
-        ("scout", found.method if gain and gain[0] > 0 else NEVER, found.seconds[0], found.answer),
+        ("scout", chosen.method if worth else NEVER, spent, found.answer),
         ("advisor", NEVER if advice.answer == NOT else methods[0], 0.0, advice.answer),
         ("everything, by folds", _choose_by_folds(ground, done, floor), None, ""),
     ]
     columns = ["policy", "method", "seconds", "answer"]
     pd.DataFrame(choices, columns=columns).to_csv(place / "choices.csv", index=False)
+
+
+def _carry_on(cost: Cost, share: float) -> float:
+    """Seconds that a full pretraining is spared, since it goes on from its pilot."""
+    return 0.0 if METHODS[cost.method].staged else cost.at(share).cooling_from * cost.epoch
 
 
 def _finish(ground: Ground, cost: Cost, parts: int, pilots: Path, full: Path) -> Pilot:

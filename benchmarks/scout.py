@@ -187,8 +187,8 @@ def _measure(cell: Cell, seed: int, share: float, place: Path) -> None:
         stratified=ground.bench.kind.stratified,
     )[0]  # fmt: skip
     ground = replace(ground, labelled=subset.rows)
-    every_label = replace(study, protocol=replace(study.protocol, budgets=()))
-    advice = seek_advice(every_label, prepared)
+    few = replace(study, protocol=replace(study.protocol, budgets=(cell.labels,)))
+    advice = seek_advice(few, prepared)
     methods = list_candidates(advice)[:CANDIDATES]
     usual = {m: plan_schedule(study, len(pool), prepared.store.dims, m) for m in methods}
     schedules = {

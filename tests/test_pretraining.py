@@ -271,6 +271,7 @@ def test_unknown_method_is_refused(tensors, tmp_path):
 def test_default_schedule_fits_the_images(images, dims, method):
     plan = default_schedule(images, dims, 4, METHODS[method])
     assert plan.seed == 4
+    assert plan.learning_rate == METHODS[method].rates[dims - 2]
     assert plan.epochs >= 10
     assert 1 <= plan.batch <= images
     assert plan.batch >= min(METHODS[method].smallest_batch, images)

@@ -429,6 +429,13 @@ def test_tuning_of_every_arm_is_told(run: Path):
     assert "0.1, 10" in text
 
 
+def test_the_epoch_is_told_whose_weights_are_kept(run: Path):
+    assert "epochs 12, weights of epoch 12," in write_page(run).text
+    file = run / "pretrain" / "mae" / "checkpoint.json"
+    edit_json(file, training=json.loads(file.read_text())["training"] | {"kept": 3})
+    assert "epochs 12, weights of epoch 3," in write_page(run).text
+
+
 def test_cautions_are_given_only_where_due(run: Path):
     edit_json(run / "audit.json", notes=[])
     assert list_cautions(load_run(run)) == []

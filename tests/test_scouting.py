@@ -17,6 +17,7 @@ from sklearn.linear_model import Ridge
 
 import tassl
 from tassl.advisor import Query
+from tassl.advisor.advice import LEVEL_POINTS
 from tassl.advisor.outlook import draw_gains
 from tassl.checkpoint import build_encoder
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
@@ -24,7 +25,7 @@ from tassl.errors import OptionError
 from tassl.methods import METHODS
 from tassl.pretraining import Schedule
 from tassl.scouting import alignment, comparing, deciding, pilots, race, surveying, yardstick
-from tassl.scouting.deciding import BEST, FEW, LEVEL, NOT, PRIOR, SHORT, UNSURE, Belief
+from tassl.scouting.deciding import BEST, FEW, LEVEL, NOT, PRIOR, SHORT, SLIGHT, UNSURE, Belief
 from tassl.scouting.ground import Ground
 from tassl.scouting.pilots import Floor, Pilot, Voice
 from tassl.scouting.points import sample_points
@@ -41,8 +42,10 @@ from tassl.scouting.rungs import (
 )
 from tassl.study import Study, pretraining, running
 from tassl.study.choosing import seek_advice
+from tassl.study.clock import Clock
 from tassl.study.narrator import Narrator
-from tassl.study.preparation import labelled_rows, prepare
+from tassl.study.preparation import Prepared, labelled_rows, prepare
+from tassl.study.running import prepare_data
 from tassl.study.scouting import expect_gains, lay_ground, list_candidates
 from tassl.transforms.acquired import Acquired
 from tassl.trials.targets.images import INPUT
@@ -255,23 +258,34 @@ def test_measured_gains_have_the_corrected_error_of_their_mean():
     rng = np.random.default_rng(0)
     floor = rng.normal(0.6, 0.1, 10)
     one = floor + rng.normal(0.05, 0.02, 10)
-    found = deciding.measure_gains([one], floor, folds=5)
+    found = deciding.measure_gains(deciding.list_gains([one], floor), folds=5)
     gains = 100 * (one - floor)
     assert found.mean[0] == pytest.approx(gains.mean())
     assert found.covariance[0, 0] == pytest.approx((1 / 10 + 1 / 4) * gains.var(ddof=1) * 9 / 7)
 
 
-def test_four_times_the_subjects_halve_the_error():
-    measured = believe(2, 5, error=4)
-    needed = deciding.count_needed(measured, 40, 1, 0)
-    halved = deciding.count_needed(believe(2, 5, error=2), 40, 1, 0)
-    assert needed == pytest.approx(4 * halved, abs=4)
+POWER = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
 
 
-def test_whether_it_helps_at_all_takes_the_error_of_one_candidate():
-    needed = deciding.count_needed(believe(2, 5, error=4), 40, 1, None)
-    power = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
-    assert needed == np.ceil(40 * (power * 4 / 5) ** 2)
+def test_needed_subjects_follow_from_the_variance_of_means_over_those_scored():
+    gains = np.random.default_rng(0).normal([[5.0], [20.0]], 6.0, (2, 10))
+    for rival, apart in ((0, gains[1] - gains[0]), (None, gains[1])):
+        needed = deciding.count_needed(gains, 5, 40, 1, rival, ranked=False)
+        error = apart.mean() / POWER
+        assert needed == np.ceil(40 * apart.var(ddof=1) / 5 / error**2)
+    level = gains - gains.mean(1, keepdims=True)
+    needed = deciding.count_needed(level, 5, 40, 1, None, ranked=False)
+    assert needed == np.ceil(40 * level[1].var(ddof=1) / 5 / (LEVEL_POINTS / POWER) ** 2)
+
+
+@pytest.mark.parametrize("each", [1, 2, 10])
+def test_needed_subjects_do_not_hang_on_the_size_of_folds_that_rank(each: int):
+    rng = np.random.default_rng(0)
+    ill, well = rng.random((2, 20_000, each))
+    auroc = 100 * (ill[:, :, None] > well[:, None]).mean((1, 2))
+    needed = deciding.count_needed(auroc[None] - 50, 5, 10 * each, 0, None, ranked=True)
+    # Mann and Whitney: (1 / p + 1 / q) / 12 for many of either class.
+    assert needed == pytest.approx(100**2 * 4 / 12 / (LEVEL_POINTS / POWER) ** 2, rel=0.03)
 
 
 def test_a_prior_is_the_advisors_own():
@@ -370,7 +384,7 @@ def test_a_small_gain_asks_for_more_time_until_none_would_tell_more(walk: Callab
     least = sum(Looks(1.0, 1.0).climb(cost, LEAST) + cost.took for cost in COSTS.values())
     assert walk(small, seconds=(least + 8) / RESERVE).answer == SHORT
     found = walk(small)
-    assert found.answer == NOT
+    assert found.answer == SLIGHT
     assert 0.2 < found.helps < 0.8
 
 
@@ -566,13 +580,20 @@ def test_a_run_lets_pilots_choose_and_goes_on_from_the_chosen_one(
         trained.append(job["method"])
         return pretrain(*given, on_epoch=lambda line: epochs.append(line.epoch), **job)
 
+    def read(study: Study, folder: Path, narrator: Narrator, clock: Clock) -> Prepared:
+        found = prepare_data(study, folder, narrator, clock)
+        clock.facts["seconds"]["data"] += 1000
+        return found
+
     monkeypatch.setattr("tassl.scouting.rungs.RUNGS", (0.5,))
     monkeypatch.setattr(pretraining, "pretrain_method", watch)
+    monkeypatch.setattr(running, "prepare_data", read)
     monkeypatch.setattr(running, "make_bench", Halt())
     choices = SMALL | {"scout": "1h"}
     with known_costs(monkeypatch), pytest.raises(Halt):
         tassl.run(cohort, out=tmp_path / "run", **KIND, **choices)
     found = json.loads((tmp_path / "run/scout.json").read_text())
+    assert found["seconds"][0] > 1000  # reading is part of the time
     assert trained == [found["method"]]
     assert epochs == [2, 3, 4]  # the pilot's first epoch is not trained again
 

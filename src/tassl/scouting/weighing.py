@@ -8,22 +8,22 @@ from dataclasses import replace
 import numpy as np
 
 from tassl.advisor.advice import LEVEL_POINTS
+from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.scouting.comparing import pick_floor, pick_scores
 from tassl.scouting.deciding import (
-    BEST,
     FEW,
-    NOT,
     PRIOR,
-    SHORT,
     SURE,
     UNSURE,
     Belief,
     Decision,
     count_needed,
     decide,
+    list_gains,
     loosen,
     measure_gains,
+    settle,
     update,
 )
 from tassl.scouting.ground import FEWEST_SUBJECTS, Ground
@@ -53,7 +53,8 @@ def weigh(
         answer, needed = (FEW, ground.fewest) if len(ground.labelled) else (PRIOR, None)
         return replace(found, answer=answer, needed=needed), told, ""
     name, base = pick_floor(floor.scores, parts)
-    measured = measure_gains([pick_scores(p.scores, parts) for p in pilots], base, ground.folds)
+    gains = list_gains([pick_scores(pilot.scores, parts) for pilot in pilots], base)
+    measured = measure_gains(gains, ground.folds)
     expected = prior(methods, float(np.nanmean(base)))
     belief = update(expected, loosen(measured, share))
     found = decide(belief, seconds, ground.bench.seed)
@@ -61,13 +62,9 @@ def weigh(
         rivals = [k for k in order if k != found.place] if found.helps >= SURE else []
         rival = max(rivals, key=lambda k: belief.mean[k], default=None)
         known = len(set(ground.subjects))
-        needed = count_needed(measured, known, found.place, rival)
-        if needed > known:
-            found = replace(found, needed=needed)
-        elif share < 1:
-            found = replace(found, answer=SHORT)
-        else:  # all that can be learnt is learnt: the gain is small
-            found = replace(found, answer=BEST if rivals else NOT)
+        ranked = HEADS[ground.bench.task].metrics[0].endswith("auroc")
+        needed = count_needed(gains, ground.folds, known, found.place, rival, ranked=ranked)
+        found = settle(found, needed, known, share)
     return found, [(_tell(expected, k), _tell(measured, k), _tell(belief, k)) for k in order], name
 
 

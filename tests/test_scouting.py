@@ -25,7 +25,18 @@ from tassl.errors import OptionError
 from tassl.methods import METHODS
 from tassl.pretraining import Schedule
 from tassl.scouting import alignment, comparing, deciding, pilots, race, surveying, yardstick
-from tassl.scouting.deciding import BEST, FEW, LEVEL, NOT, PRIOR, SHORT, SLIGHT, UNSURE, Belief
+from tassl.scouting.deciding import (
+    BEST,
+    FEW,
+    LEVEL,
+    NOT,
+    PRIOR,
+    SHORT,
+    SLIGHT,
+    UNSURE,
+    Belief,
+    Decision,
+)
 from tassl.scouting.ground import Ground
 from tassl.scouting.pilots import Floor, Pilot, Voice
 from tassl.scouting.points import sample_points
@@ -40,6 +51,7 @@ from tassl.scouting.rungs import (
     explain_shortage,
     next_rung,
 )
+from tassl.scouting.weighing import explain
 from tassl.study import Study, pretraining, running
 from tassl.study.choosing import seek_advice
 from tassl.study.clock import Clock
@@ -261,7 +273,8 @@ def test_measured_gains_have_the_corrected_error_of_their_mean():
     found = deciding.measure_gains(deciding.list_gains([one], floor), folds=5)
     gains = 100 * (one - floor)
     assert found.mean[0] == pytest.approx(gains.mean())
-    assert found.covariance[0, 0] == pytest.approx((1 / 10 + 1 / 4) * gains.var(ddof=1) * 9 / 7)
+    reach = stats.t.ppf(0.9, 9) * np.sqrt((1 / 10 + 1 / 4) * gains.var(ddof=1))
+    assert found.interval(0) == pytest.approx((gains.mean() - reach, gains.mean() + reach))
 
 
 POWER = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
@@ -286,6 +299,22 @@ def test_needed_subjects_do_not_hang_on_the_size_of_folds_that_rank(each: int):
     needed = deciding.count_needed(auroc[None] - 50, 5, 10 * each, 0, None, ranked=True)
     # Mann and Whitney: (1 / p + 1 / q) / 12 for many of either class.
     assert needed == pytest.approx(100**2 * 4 / 12 / (LEVEL_POINTS / POWER) ** 2, rel=0.03)
+
+
+def test_reasons_say_where_not_all_labels_are_scored(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tassl.scouting.ground.MOST_ROWS", 20)
+    unsure = Decision(UNSURE, 0, (1.0,), 1.0, 0.5, needed=90)
+    pilot, gain = Pilot("mae", 1.0, {}, "healthy", 1.0), (0.1, -1.0, 1.0)
+    floor = Floor({}, {}, 3, 1.0, 1.0, 1.0)
+    few = replace(ground)
+    used, known = len(set(few.subjects)), len(set(ground.subjects))
+    wanted = f"pilots are scored on {used} of {known}; 'tassl run' uses them all"
+    for own, told in ((few, True), (ground, False)):
+        reasons = explain(own, unsure, [pilot], [(gain, None, gain)], "raw pixels", floor)
+        assert (wanted in reasons) is told
+        assert any("about 90 labelled subjects would tell whether" in why for why in reasons)
 
 
 def test_a_prior_is_the_advisors_own():
@@ -397,6 +426,15 @@ def test_a_crash_or_a_collapse_is_recorded_and_does_not_end_the_rest(walk: Calla
     assert fates["simclr"].startswith("vetoed: collapsed")
     with pytest.raises(OptionError, match="No pilot came to an end: mae failed"):
         walk(lambda method, share: -1.0)
+
+
+def test_a_crash_on_the_second_rung_leaves_what_the_first_told(walk: Callable):
+    breaks = lambda method, share: -1.0 if (method, share) == ("simclr", RUNGS[1]) else 0.9  # noqa: E731
+    found = walk(breaks)
+    ended = {tried.method: (tried.fate, tried.share, len(tried.curve)) for tried in found.tried}
+    assert ended.pop("simclr") == ("failed: RuntimeError: planted", RUNGS[1], 1)
+    assert set(ended.values()) == {("", RUNGS[-1], len(RUNGS))}
+    assert sum(found.method == tried.method for tried in found.tried) == 1
 
 
 def test_what_a_method_raises_is_kept_as_its_fate_and_found_again(

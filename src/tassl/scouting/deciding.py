@@ -91,7 +91,8 @@ def measure_gains(gains: np.ndarray, folds: int) -> Belief:
     """Mean gains, and how sure they are.
 
     All candidates are given one variance and one correlation, since few parts cannot tell more;
-    both are widened, because parts share subjects and because there are few of them.
+    both are widened, because parts share subjects, and to the intervals of Student's t, because
+    there are few parts.
 
     Args:
         gains: (candidate, part).
@@ -102,7 +103,7 @@ def measure_gains(gains: np.ndarray, folds: int) -> Belief:
     variance = np.trace(single) / candidates
     apart = candidates * (candidates - 1)
     shared = (single.sum() - np.trace(single)) / apart if apart else 0.0
-    few = (count - 1) / max(1, count - 3)  # the variance of Student's t
+    few = (stats.t.ppf(LIKELY[1], count - 1) / stats.norm.ppf(LIKELY[1])) ** 2
     shape = shared + (variance - shared) * np.eye(candidates)
     return Belief(gains.mean(1), widen(count, folds) * few * shape)
 

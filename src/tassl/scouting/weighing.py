@@ -98,6 +98,9 @@ def explain(
             f"about {decision.needed} labelled subjects would tell {doubt} at 80% power, if the "
             f"pilots' difference holds ({LEVEL_POINTS:g} points at least)"
         )
+        used, known = (len(set(own)) for own in (ground.subjects, ground.known))
+        if used < known:
+            told.append(f"pilots are scored on {used} of {known}; 'tassl run' uses them all")
     if not scored.parts:
         told.append(
             "time was too short to fine-tune: frozen features are compared, which is unfair to "

@@ -25,6 +25,7 @@ from tassl.scouting.deciding import (
     SEED_POINTS,
     SURE,
     Belief,
+    Parts,
     count_needed,
     decide,
     list_gains,
@@ -103,7 +104,8 @@ def _scout(world: World, prior: Belief, rng: np.random.Generator) -> dict[str, o
     floors = _draw_parts(np.zeros(world.floors), world, rng)
     scores = {str(k): {"frozen": own.tolist()} for k, own in enumerate(floors)}
     _, floor = pick_floor(scores, world.parts)
-    measured = measure_gains(list_gains(list(_draw_parts(shown, world, rng)), floor), FOLDS)
+    told = list_gains(list(_draw_parts(shown, world, rng)), floor)
+    measured = measure_gains(Parts(told, FOLDS, QUERY.labels or 0, ranked=False))
     belief = update(prior, loosen(measured, world.share))
     found = decide(belief, range(len(gains)))
     low, high = belief.interval(found.place)
@@ -136,15 +138,18 @@ def _power(subjects: int) -> Iterator[Figure]:
     gain = _cross_validate(300, seed=0).mean()
     few = _cross_validate(subjects, seed=1)
     few += gain - few.mean(1, keepdims=True)  # the scout takes what it measured for the truth
-    folds = few.shape[1] // REPEATS
-    asked = [count_needed(own[None], folds, subjects, 0, None, ranked=True) for own in few]
+    asked = [count_needed(_part(own, subjects), 0, None) for own in few]
     enough = int(np.median(asked))
     many = _cross_validate(enough, seed=2)
-    own = np.array([measure_gains(scores[None], FOLDS).error[0] for scores in many])
+    own = np.array([measure_gains(_part(scores, enough)).error[0] for scores in many])
     for name, error in (("", many.mean(1).std()), (", by the scout's error", own)):
         power = (many.mean(1) > stats.norm.ppf(0.975) * error).mean()
         least = None if name else 0.7
         yield Figure(f"{subjects} labels ask for {enough}: power{name}", power, "", least=least)
+
+
+def _part(gains: np.ndarray, subjects: int) -> Parts:
+    return Parts(gains[None], len(gains) // REPEATS, subjects, ranked=True)
 
 
 def _cross_validate(subjects: int, seed: int) -> np.ndarray:

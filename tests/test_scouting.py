@@ -36,6 +36,7 @@ from tassl.scouting.deciding import (
     UNSURE,
     Belief,
     Decision,
+    Parts,
 )
 from tassl.scouting.ground import Ground
 from tassl.scouting.pilots import Floor, Pilot, Voice
@@ -270,7 +271,7 @@ def test_measured_gains_have_the_corrected_error_of_their_mean():
     rng = np.random.default_rng(0)
     floor = rng.normal(0.6, 0.1, 10)
     one = floor + rng.normal(0.05, 0.02, 10)
-    found = deciding.measure_gains(deciding.list_gains([one], floor), folds=5)
+    found = deciding.measure_gains(Parts(deciding.list_gains([one], floor), 5, 500, ranked=True))
     gains = 100 * (one - floor)
     assert found.mean[0] == pytest.approx(gains.mean())
     reach = stats.t.ppf(0.9, 9) * np.sqrt((1 / 10 + 1 / 4) * gains.var(ddof=1))
@@ -283,11 +284,11 @@ POWER = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
 def test_needed_subjects_follow_from_the_variance_of_means_over_those_scored():
     gains = np.random.default_rng(0).normal([[5.0], [20.0]], 6.0, (2, 10))
     for rival, apart in ((0, gains[1] - gains[0]), (None, gains[1])):
-        needed = deciding.count_needed(gains, 5, 40, 1, rival, ranked=False)
+        needed = deciding.count_needed(Parts(gains, 5, 40, ranked=False), 1, rival)
         error = apart.mean() / POWER
         assert needed == np.ceil(40 * apart.var(ddof=1) / 5 / error**2)
     level = gains - gains.mean(1, keepdims=True)
-    needed = deciding.count_needed(level, 5, 40, 1, None, ranked=False)
+    needed = deciding.count_needed(Parts(level, 5, 40, ranked=False), 1, None)
     assert needed == np.ceil(40 * level[1].var(ddof=1) / 5 / (LEVEL_POINTS / POWER) ** 2)
 
 
@@ -296,21 +297,32 @@ def test_needed_subjects_do_not_hang_on_the_size_of_folds_that_rank(each: int):
     rng = np.random.default_rng(0)
     ill, well = rng.random((2, 20_000, each))
     auroc = 100 * (ill[:, :, None] > well[:, None]).mean((1, 2))
-    needed = deciding.count_needed(auroc[None] - 50, 5, 10 * each, 0, None, ranked=True)
+    needed = deciding.count_needed(Parts(auroc[None] - 50, 5, 10 * each, ranked=True), 0, None)
     # Mann and Whitney: (1 / p + 1 / q) / 12 for many of either class.
     assert needed == pytest.approx(100**2 * 4 / 12 / (LEVEL_POINTS / POWER) ** 2, rel=0.03)
+
+
+def test_parts_that_agree_by_chance_are_not_sure():
+    """Of 2 and 2 subjects a part's area moves by 25 points when two change their order."""
+    same = np.zeros((3, 10))
+    found = deciding.measure_gains(Parts(same, 5, 20, ranked=True))
+    reach = stats.t.ppf(0.9, 9) * np.sqrt((1 / 10 + 1 / 4) * 25**2 / 10)
+    assert found.interval(1) == pytest.approx((-reach, reach))
+    assert found.covariance[0, 1] == 0
+    assert deciding.count_needed(Parts(same, 5, 20, ranked=True), 0, None) > 20
+    assert deciding.measure_gains(Parts(same, 5, 20, ranked=False)).error.tolist() == [0, 0, 0]
 
 
 def test_reasons_say_where_not_all_labels_are_scored(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ):
+    known = len(set(ground.subjects))
     monkeypatch.setattr("tassl.scouting.ground.MOST_ROWS", 20)
     unsure = Decision(UNSURE, 0, (1.0,), 1.0, 0.5, needed=90)
     pilot, gain = Pilot("mae", 1.0, {}, "healthy", 1.0), (0.1, -1.0, 1.0)
     floor = Floor({}, {}, 3, 1.0, 1.0, 1.0)
     few = replace(ground)
-    used, known = len(set(few.subjects)), len(set(ground.subjects))
-    wanted = f"pilots are scored on {used} of {known}; 'tassl run' uses them all"
+    wanted = f"pilots are scored on {len(set(few.subjects))} of {known}; 'tassl run' uses them all"
     for own, told in ((few, True), (ground, False)):
         reasons = explain(own, unsure, [pilot], [(gain, None, gain)], "raw pixels", floor)
         assert (wanted in reasons) is told

@@ -76,6 +76,37 @@ class Decision:
     needed: int | None = None
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Gains over the best baseline in points, part by part.
+
+    Args:
+        gains: (candidate, part).
+        folds: Of the cross-validation.
+        subjects: That are labelled.
+        ranked: Whether scores are areas under a ROC curve.
+    """
+
+    gains: np.ndarray
+    folds: int
+    subjects: int
+    ranked: bool
+
+    @property
+    def scored(self) -> float:
+        """Subjects of a part."""
+        return self.subjects / self.folds
+
+    @property
+    def least(self) -> float:
+        """Variance had two subjects changed their order, in one part alone.
+
+        Parts of few subjects often agree by chance.
+        """
+        step = 100 * (2 / self.scored) ** 2 if self.ranked else 0.0
+        return step**2 / self.gains.shape[1]
+
+
 def list_gains(scores: Sequence[np.ndarray], floor: np.ndarray) -> np.ndarray:
     """Gains over the floor in points, on the parts that all share, (candidate, part).
 
@@ -87,25 +118,21 @@ def list_gains(scores: Sequence[np.ndarray], floor: np.ndarray) -> np.ndarray:
     return gains[:, np.isfinite(gains).all(0)]
 
 
-def measure_gains(gains: np.ndarray, folds: int) -> Belief:
+def measure_gains(parts: Parts) -> Belief:
     """Mean gains, and how sure they are.
 
     All candidates are given one variance and one correlation, since few parts cannot tell more;
     both are widened, because parts share subjects, and to the intervals of Student's t, because
     there are few parts.
-
-    Args:
-        gains: (candidate, part).
-        folds: Of the cross-validation.
     """
-    candidates, count = gains.shape
-    single = np.atleast_2d(np.cov(gains))
-    variance = np.trace(single) / candidates
+    candidates, count = parts.gains.shape
+    single = np.atleast_2d(np.cov(parts.gains))
+    variance = max(np.trace(single) / candidates, parts.least)
     apart = candidates * (candidates - 1)
     shared = (single.sum() - np.trace(single)) / apart if apart else 0.0
     few = (stats.t.ppf(LIKELY[1], count - 1) / stats.norm.ppf(LIKELY[1])) ** 2
     shape = shared + (variance - shared) * np.eye(candidates)
-    return Belief(gains.mean(1), widen(count, folds) * few * shape)
+    return Belief(parts.gains.mean(1), widen(count, parts.folds) * few * shape)
 
 
 def loosen(measured: Belief, share: float) -> Belief:
@@ -164,9 +191,7 @@ def settle(found: Decision, needed: int, subjects: int, share: float) -> Decisio
     return replace(found, answer=BEST if found.helps >= SURE else SLIGHT)
 
 
-def count_needed(
-    gains: np.ndarray, folds: int, subjects: int, place: int, rival: int | None, *, ranked: bool
-) -> int:
+def count_needed(parts: Parts, place: int, rival: int | None) -> int:
     """Labelled subjects with which a candidate would be told from its rival at 80% power.
 
     The difference that was measured is taken for the true one, at least `LEVEL_POINTS`. Of its
@@ -175,23 +200,19 @@ def count_needed(
     of means over them with 1 / m.
 
     Args:
-        gains: (candidate, part).
-        folds: Of the cross-validation.
-        subjects: That are labelled.
+        parts: What was measured.
         place: Of the candidate.
         rival: Another candidate, or the best baseline where it is None.
-        ranked: Whether scores are areas under a ROC curve.
 
     Source:
         Variance of a rank sum without a difference: Mann & Whitney, Annals of Mathematical
         Statistics 1947, 10.1214/aoms/1177730491, section 4.
     """
-    apart = gains[place] - (0 if rival is None else gains[rival])
+    apart = parts.gains[place] - (0 if rival is None else parts.gains[rival])
     told = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)  # errors that a difference must measure
     wanted = (max(abs(float(apart.mean())), LEVEL_POINTS) / told) ** 2
-    excess = float(apart.var(ddof=1)) / folds / wanted
-    scored = subjects / folds
-    if not ranked:
-        return math.ceil(subjects * excess)
-    excess *= scored / (1 + 1 / scored)
-    return math.ceil(folds * (excess + math.sqrt(excess**2 + 4 * excess)) / 2)
+    excess = max(float(apart.var(ddof=1)), parts.least) / parts.folds / wanted
+    if not parts.ranked:
+        return math.ceil(parts.subjects * excess)
+    excess *= parts.scored / (1 + 1 / parts.scored)
+    return math.ceil(parts.folds * (excess + math.sqrt(excess**2 + 4 * excess)) / 2)

@@ -18,6 +18,7 @@ from tassl.scouting.deciding import (
     UNSURE,
     Belief,
     Decision,
+    Parts,
     count_needed,
     decide,
     list_gains,
@@ -45,26 +46,26 @@ def weigh(
     """The decision, each pilot's gain by prior, measurement and both, and the best baseline."""
     methods = [pilot.method for pilot in pilots]
     seconds = [next(cost.full for cost in costs if cost.method == name) for name in methods]
-    parts, order = len(ground.parts), range(len(methods))
-    if not parts:
+    count, order = len(ground.parts), range(len(methods))
+    if not count:
         expected = prior(methods, np.nan)
         found = decide(expected, seconds, ground.bench.seed)
         told: list[Gains] = [(_tell(expected, k), None, None) for k in order]
         answer, needed = (FEW, ground.fewest) if len(ground.labelled) else (PRIOR, None)
         return replace(found, answer=answer, needed=needed), told, ""
-    name, base = pick_floor(floor.scores, parts)
-    gains = list_gains([pick_scores(pilot.scores, parts) for pilot in pilots], base)
-    measured = measure_gains(gains, ground.folds)
+    name, base = pick_floor(floor.scores, count)
+    gains = list_gains([pick_scores(pilot.scores, count) for pilot in pilots], base)
+    ranked = HEADS[ground.bench.task].metrics[0].endswith("auroc")
+    parts = Parts(gains, ground.folds, len(set(ground.subjects)), ranked)
+    measured = measure_gains(parts)
     expected = prior(methods, float(np.nanmean(base)))
     belief = update(expected, loosen(measured, share))
     found = decide(belief, seconds, ground.bench.seed)
     if found.answer == UNSURE:
         rivals = [k for k in order if k != found.place] if found.helps >= SURE else []
         rival = max(rivals, key=lambda k: belief.mean[k], default=None)
-        known = len(set(ground.subjects))
-        ranked = HEADS[ground.bench.task].metrics[0].endswith("auroc")
-        needed = count_needed(gains, ground.folds, known, found.place, rival, ranked=ranked)
-        found = settle(found, needed, known, share)
+        needed = count_needed(parts, found.place, rival)
+        found = settle(found, needed, parts.subjects, share)
     return found, [(_tell(expected, k), _tell(measured, k), _tell(belief, k)) for k in order], name
 
 

@@ -376,6 +376,7 @@ def walk(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
         flown.clear()
         run.folder.mkdir(exist_ok=True)
         monkeypatch.setattr(surveying, "measure_floor", lambda *_: floor)
+        monkeypatch.setattr(Parts, "least", 0.0)  # as if many subjects were labelled
         monkeypatch.setattr(race, "measure_pilot", lambda g, m, s, f: COSTS[m])
         monkeypatch.setattr(race, "fly", fly)
         monkeypatch.setattr(race, "finish", lambda g, pilot, parts, f: pilot)
@@ -540,6 +541,15 @@ def test_recovery_is_one_for_what_is_held_and_none_for_noise():
     held = Ridge().fit(features, features[:, 0]).predict(features)[:, None]
     assert alignment.recover(features, held, subjects) > 0.99
     assert alignment.recover(features, rng.normal(size=(200, 1)), subjects) < 0.1
+
+
+def test_a_feature_that_leaps_in_one_image_does_not_hide_what_the_others_hold():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 5))
+    wanted = features[:, :1].copy()
+    features[:, 4] = 1e-5 * rng.normal(size=200)
+    features[7, 4] = 1.0
+    assert alignment.recover(features, wanted, np.arange(200) // 2) > 0.9
 
 
 def test_subjects_and_sites_are_found_again_where_features_tell_them():

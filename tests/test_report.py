@@ -29,7 +29,8 @@ from tassl.evaluation.columns import columns_of
 from tassl.evaluation.segmentation import dice_per_image
 from tassl.report import draw_verdict, write_report
 from tassl.report.advised import tell_outcome
-from tassl.report.cases import best_arm, choose_gallery, pick_ranks
+from tassl.report.cases import choose_gallery
+from tassl.report.cases.base import best_arm, pick_ranks
 from tassl.report.loading import load_run, read_predictions
 from tassl.report.pictures import Plane, fullest_slice, grey_range, show, show_outlined
 from tassl.report.rendering import Table

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import optimize, special
 
+from tassl.evaluation.finding import NO_EVIDENCE, Arm
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import (
     Estimate,
@@ -17,7 +18,7 @@ from tassl.evaluation.statistics import (
     score_draws,
     subject_weights,
 )
-from tassl.evaluation.verdict import NO_EVIDENCE, Arm, compare
+from tassl.evaluation.verdict import compare
 
 TRUTH, SUBJECTS, DRAWS, RESAMPLES = 0.7, 120, 3, 200
 

@@ -32,8 +32,9 @@ from tassl.suite.judging import (
     tabulate_claims,
 )
 from tassl.suite.pooling import pool
-from tassl.suite.reading import CHOICES, read_suite
+from tassl.suite.reading import read_suite
 from tassl.suite.running import run_cells
+from tassl.suite.schema import CHOICES
 
 DRAWN = {"subjects": 60, "size": 24, "images_per_subject": 1}
 KIND = {"modality": "ultrasound", "task": "classification"}

@@ -276,7 +276,7 @@ def protocol(
     **choices: Any,
 ) -> None:
     """Say what every comparison does: splits, budgets, arms, tuning, intervals, tests, verdict."""
-    from tassl.steps import make_protocol
+    from tassl.study.choices import make_protocol
     from tassl.study.rules import describe_protocol, list_facts
 
     rules = make_protocol(**choices)

@@ -6,13 +6,13 @@ Heavy imports stay inside commands.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tassl.errors import OptionError
+from tassl.terminal import print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +133,7 @@ def _show_benchmark(done: Benchmark) -> None:
 
     if done.judgements:
         found = claims_table(done.judgements)
-        _print(found.columns, found.rows)
+        print_table(found.columns, found.rows)
     for row in done.states.loc[done.states.state == "failed"].to_dict("records"):
         typer.echo(f"failed   {row['folder']}: {row['reason']}")
     typer.echo(f"Table: {done.out / 'suite.csv'}")
@@ -153,7 +153,7 @@ def _show_comparison(rows: pd.DataFrame) -> None:
         ends = (show_score(row[f"difference_{end}"], "+") for end in ("low", "high"))
         gap, p = show_score(row["difference"], "+"), show_score(row["p_adjusted"])
         lines.append((row["budget"], *means, gap, " to ".join(ends), p, row["verdict"]))
-    _print(names, lines)
+    print_table(names, lines)
     card, told = METRICS[rows.metric[0]], rows.iloc[0]
     typer.echo(
         f"{card.title} on {told.test_subjects} test subjects, first minus second; {card.wish}"
@@ -167,14 +167,3 @@ def _split_pair(item: str) -> tuple[str, str]:
     if not (first and equals and second):
         raise OptionError(f"--pair is {item!r}; wanted FIRST=SECOND, two names of arms.")
     return first, second
-
-
-def _print(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*names, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)

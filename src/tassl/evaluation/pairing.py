@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from tassl.errors import InputError, OptionError, RunFolderError, UnknownName
+from tassl.errors import InputError, RunFolderError, UnknownName
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import (
@@ -24,7 +25,6 @@ from tassl.evaluation.statistics import (
     score_draws,
     subject_weights,
 )
-from tassl.evaluation.verdict import Arm
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, yaml.YAMLError)
 FIRST, SECOND, NEITHER = "first", "second", "no evidence"
@@ -241,22 +241,6 @@ def subtract(first: Scores, second: Scores) -> Scores:
 
 def _cut(scores: Scores, draws: int) -> Scores:
     return Scores(scores.observed[:draws], scores.resampled[:, :draws], scores.subjects)
-
-
-def average(parts: Sequence[Scores]) -> Scores:
-    """Mean of the scores of several arms, draw by draw and resample by resample.
-
-    Raises:
-        OptionError: There is nothing to average.
-    """
-    if not parts:
-        raise OptionError("No arm came to average; name at least one.")
-    draws = min(len(part.observed) for part in parts)
-    return Scores(
-        np.mean([part.observed[:draws] for part in parts], axis=0),
-        np.mean([part.resampled[:, :draws] for part in parts], axis=0),
-        parts[0].subjects,
-    )
 
 
 def draw_alike(first: Tested, second: Tested, budget: str, draws: int) -> bool:

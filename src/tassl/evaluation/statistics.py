@@ -25,9 +25,11 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from tassl.errors import OptionError
 from tassl.evaluation.metrics import METRICS
 
 POWER = 0.8
+CHECK_RESAMPLES = 500  # of what stands beside the verdict
 ROUNDING = 1e-12
 MOST_LEAN = 0.4  # skewness beyond which the cubic runs off: at 0.5 it reaches four times as far
 SHARED = 0.25  # correlation of the variances of two differences from one baseline
@@ -101,6 +103,22 @@ def score_draws(tables: Sequence[pd.DataFrame], metric: str, weights: np.ndarray
         tables[0].subject.nunique(),
         int(np.isnan(card.each(tables[0])).sum()) if card.each else 0,
         _mean_by_subject(tables, card.each) if card.each else None,
+    )
+
+
+def average(parts: Sequence[Scores]) -> Scores:
+    """Mean of scores on the same subjects, over the draws that all have.
+
+    Raises:
+        OptionError: There is nothing to average.
+    """
+    if not parts:
+        raise OptionError("No arm came to average; name at least one.")
+    draws = min(len(part.observed) for part in parts)
+    return Scores(
+        np.mean([part.observed[:draws] for part in parts], axis=0),
+        np.mean([part.resampled[:, :draws] for part in parts], axis=0),
+        parts[0].subjects,
     )
 
 

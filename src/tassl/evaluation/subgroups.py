@@ -14,6 +14,7 @@ import pandas as pd
 
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.statistics import (
+    CHECK_RESAMPLES,
     Estimate,
     Scores,
     estimate,
@@ -22,7 +23,6 @@ from tassl.evaluation.statistics import (
 )
 
 FEWEST, FEWEST_PER_CLASS = 10, 5  # subjects
-RESAMPLES = 500
 BANDS = {"under 18": 0.0, "18 to 39": 18.0, "40 to 64": 40.0, "65 and over": 65.0}
 THIRDS = ("smallest third", "middle third", "largest third")
 
@@ -107,7 +107,7 @@ def score_subgroups(
         seed: Of the resamples.
     """
     first = next(iter(predictions.values()))[0]
-    weights = subject_weights(first.subject, RESAMPLES, seed)
+    weights = subject_weights(first.subject, CHECK_RESAMPLES, seed)
     groups, gaps = [], []
     for kind, names in kinds.items():
         for arm, tables in predictions.items():

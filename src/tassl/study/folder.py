@@ -12,7 +12,7 @@ import yaml
 from tassl.data.files import write_text
 from tassl.errors import RunFolderError
 
-STUDY, VERDICT, SPLIT = "study.yaml", "verdict.json", "split.npy"
+STUDY, VERDICT, SPLIT = "study.yaml", "verdict.json", "split.npz"
 PREPARED = (STUDY, "environment.json", "audit.json", "audit.html", "advice.json", SPLIT, "store")
 
 

@@ -21,7 +21,7 @@ from tassl.data.phantom import draw_cohort, save_nifti, save_npz
 from tassl.data.remote import is_remote
 from tassl.errors import RunFolderError
 from tassl.evaluation.splits import subject_strata
-from tassl.steps import make_study
+from tassl.study.choices import make_study
 from tassl.suite.declaring import Set, Suite
 from tassl.suite.reading import make_phantom
 

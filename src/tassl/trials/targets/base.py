@@ -14,8 +14,8 @@ from torch import Tensor
 
 from tassl.adaptation import Examples, Tuning, predict_rows
 from tassl.data.store import Store
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset, draw_subsets
-from tassl.evaluation.verdict import Arm
 from tassl.heads.base import Head
 from tassl.modality.base import Augmentation
 

@@ -27,6 +27,7 @@ from tassl.evaluation.metrics import METRICS, score_once
 from tassl.heads import HEADS
 from tassl.heads.base import Head
 from tassl.heads.box_probe import BoxProbe
+from tassl.heads.ridge import limit_features
 from tassl.networks.base import Encoder
 from tassl.networks.decoder import Decoder
 from tassl.scouting.ground import Ground
@@ -144,7 +145,9 @@ def _list_parts(ground: Ground) -> list[tuple[Bench, np.ndarray]]:
 
 def _fit_neighbours(bench: Bench, features: np.ndarray, fitted: np.ndarray) -> Pipeline:
     nearest = KNeighborsClassifier(min(NEIGHBOURS, len(fitted)), metric="cosine")
-    return make_pipeline(StandardScaler(), nearest).fit(features[fitted], bench.target[fitted])
+    return make_pipeline(StandardScaler(), limit_features(), nearest).fit(
+        features[fitted], bench.target[fitted]
+    )
 
 
 PROBES: dict[str, Callable[[Ground, Encoder], Scores]] = {  # by target; others are not scouted

@@ -159,7 +159,7 @@ def test_a_manifest_keeps_its_regions(columns: Path, tmp_path: Path):
     for name, manifest in {
         "a": index(columns),
         "b": index(columns, regions=None),
-        "c": replace(index(columns), regions={"whole": ("1", "2")}),
+        "c": replace(index(columns), regions={"whole": ("1", "2"), "core": (2,)}),
     }.items():
         write_manifest(manifest, tmp_path / f"{name}.parquet")
         again = index(tmp_path / f"{name}.parquet")
@@ -203,10 +203,15 @@ def save_volumes(folder: Path, labels: dict[str, Any]) -> Path:
 def test_regions_of_an_nnunet_data_set_are_read(tmp_path: Path):
     labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}
     manifest = index(save_volumes(tmp_path / "d", labels))
-    wanted = {"whole": ("1", "2", "3"), "core": ("2", "3"), "enhancing": ("3",)}
+    wanted = {"whole": (1, 2, 3), "core": (2, 3), "enhancing": (3,)}
     assert manifest.regions == wanted
-    assert store_of(manifest, tmp_path).regions["core"] == (2, 3)
+    assert store_of(manifest, tmp_path).regions == wanted
     assert index(tmp_path / "d", regions="all=1+2+3").regions == {"all": ("1", "2", "3")}
+
+
+def test_a_data_set_may_name_classes_that_no_mask_holds(tmp_path: Path):
+    store = store_of(index(save_volumes(tmp_path / "d", {"a": [1, 7], "b": 8})), tmp_path)
+    assert store.codes.tolist() == [0, 1, 0, 0]
 
 
 def test_regions_may_join_the_names_of_classes(tmp_path: Path):
@@ -360,7 +365,7 @@ def test_a_head_is_adapted_and_scored(cohort: Path, tmp_path: Path):
         ({}, "No region is named; the masks hold 0, 1, 2"),
         ({"regions": "whole=1+4"}, "joins class '4'; the masks hold 1, 2"),
         ({"regions": "whole"}, "wanted NAME=CLASS"),
-        ({"regions": REGIONS, "task": "segmentation"}, "--regions is for --task regions"),
+        ({"regions": REGIONS, "task": "segmentation"}, "Give --task regions, or leave it out"),
         ({"regions": REGIONS, "fixmatch": True}, "--fixmatch is for classes"),
     ],
 )

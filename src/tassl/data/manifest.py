@@ -74,7 +74,7 @@ class Manifest:
         set_aside: Files that could not be used.
         unit: Of `value`, as "mm".
         instances: Whether masks number single objects rather than classes.
-        regions: Classes of masks, by number or name, that each region joins; none for any where
+        regions: Classes of masks that each region joins, see `find_values`; none for any where
             every mask of an image marks the region of its place.
     """
 
@@ -86,7 +86,7 @@ class Manifest:
     set_aside: tuple[SetAside, ...] = ()
     unit: str = ""
     instances: bool = False
-    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    regions: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
 
     @property
     def marks(self) -> str:
@@ -128,7 +128,8 @@ class Manifest:
         names = f": {', '.join(self.classes)}" if self.classes and not is_labelled else ""
         yield "masks", f"{masks} images{names}{kind}" if masks else ""
         joined = (
-            f"{name} = {' + '.join(own)}" if own else name for name, own in self.regions.items()
+            f"{name} = {' + '.join(map(str, own))}" if own else name
+            for name, own in self.regions.items()
         )
         yield "regions", ", ".join(joined)
         known = table.boxes[table.boxes.notna()]

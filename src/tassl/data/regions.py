@@ -2,7 +2,7 @@
 
 The regions that a pixel is part of are bits of one number, its code: the first region is bit 0.
 
-Source: Isensee et al., BrainLes 2020, arXiv:2011.00848, section 2.2 (regions instead of classes).
+Source: Isensee et al., BrainLes 2020, arXiv:2011.00848 (region-based training).
 """
 
 from __future__ import annotations
@@ -40,17 +40,19 @@ def parse_regions(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def find_values(
-    regions: Mapping[str, Sequence[str]], values: Sequence[int], names: Sequence[str] = ()
+    regions: Mapping[str, Sequence[int | str]], values: Sequence[int], names: Sequence[str] = ()
 ) -> dict[str, tuple[int, ...]]:
     """The values of masks that each region joins.
 
     Args:
-        regions: Classes of each region, by number or name; none where masks hold codes.
+        regions: Classes of each region: numbers as the data set gives them, of which some may be in
+            no mask, or numbers and names as a user wrote them; none where masks hold codes.
         values: All that the masks hold, rising.
         names: Of these values; () where they have none.
 
     Raises:
-        InputError: A class is the background or in no mask, or there are too many regions.
+        InputError: A class that was written is the background or in no mask, or there are too many
+            regions.
     """
     if len(regions) > MOST:
         raise InputError(f"{len(regions)} regions came; wanted at most {MOST}. Leave some out.")
@@ -60,15 +62,18 @@ def find_values(
             for bit, name in enumerate(regions)
         }
     numbers = {str(value): value for value in values if value}
-    named = numbers | {name: value for name, value in zip(names, values, strict=False) if value}
+    named = {name: value for name, value in zip(names, values, strict=False) if value} | numbers
     for region, classes in regions.items():
         for own in classes:
-            if own not in named:
+            if isinstance(own, str) and own not in named:
                 raise InputError(
                     f"Region {region!r} joins class {own!r}; the masks hold "
                     f"{_list_classes(numbers, named)}. Name those, as in --regions {EXAMPLE}."
                 )
-    return {name: tuple(sorted({named[own] for own in c})) for name, c in regions.items()}
+    return {
+        name: tuple(sorted({named[own] if isinstance(own, str) else own for own in classes}))
+        for name, classes in regions.items()
+    }
 
 
 def list_codes(regions: Mapping[str, Sequence[int]], values: Sequence[int]) -> np.ndarray:
@@ -79,7 +84,7 @@ def list_codes(regions: Mapping[str, Sequence[int]], values: Sequence[int]) -> n
         values: Value that each class stands for.
     """
     joined = [[value in own for own in regions.values()] for value in values]
-    return np.array(joined, dtype=np.uint8).reshape(len(values), -1) @ bits(len(regions))
+    return np.array(joined, dtype=np.uint8).reshape(len(values), len(regions)) @ bits(len(regions))
 
 
 def split_codes(codes: np.ndarray, count: int) -> np.ndarray:

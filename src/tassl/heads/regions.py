@@ -25,8 +25,8 @@ class RegionHead(DenseHead):
         Dice of every region over the batch, plus binary cross entropy; the mean over regions.
 
     Source:
-        Isensee et al., BrainLes 2020, arXiv:2011.00848, section 2.2; start at the regions'
-        prevalence: Lin et al., ICCV 2017, arXiv:1708.02002, section 3.3.
+        Isensee et al., BrainLes 2020, arXiv:2011.00848 (region-based training); start at
+        the regions' prevalence: Lin et al., ICCV 2017, arXiv:1708.02002, section 3.3.
     """
 
     def forward(self, images: Tensor) -> Tensor:

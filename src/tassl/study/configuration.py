@@ -166,7 +166,7 @@ class Study:
             parse_regions(self.regions)
             if target != "regions":
                 raise OptionError(
-                    f"--regions is for --task regions; the task is {self.task}. Leave it out."
+                    f"--regions came with --task {self.task}. Give --task regions, or leave it out."
                 )
         self._check_degradation()
         self._check_controls()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from tassl.data.audit.balance import FEWEST_TESTED
 from tassl.data.audit.finding import Finding, count
 from tassl.data.manifest import SPLITS
 from tassl.data.regions import split_codes
 from tassl.data.store import Store
 
 CHECK = "regions"
-FEWEST_TESTED = 10
 
 
 def check_regions(store: Store, split: np.ndarray) -> list[Finding]:
@@ -51,10 +51,6 @@ def check_regions(store: Store, split: np.ndarray) -> list[Finding]:
 def measure_shares(store: Store, rows: np.ndarray) -> np.ndarray:
     """Share of the pixels that each region takes in the masks of these rows, (region, row)."""
     assert store.masks is not None
-    classes = len(store.mask_values)
-    counts = [np.bincount(store.masks[row].ravel(), minlength=classes) for row in rows]
-    return (
-        split_codes(store.codes, len(store.regions))
-        @ np.transpose(counts)
-        / np.prod(store.grid.shape)
-    )
+    joined = split_codes(store.codes, len(store.regions))
+    counts = [np.bincount(store.masks[row].ravel(), minlength=len(store.codes)) for row in rows]
+    return joined @ np.transpose(counts) / np.prod(store.grid.shape)

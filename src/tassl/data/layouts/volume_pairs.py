@@ -134,13 +134,16 @@ def _names(path: Path, *kinds: str) -> tuple[str, ...]:
     return tuple(name for _, name in sorted(pairs))
 
 
-def _regions(path: Path) -> dict[str, tuple[str, ...]]:
+def _regions(path: Path) -> dict[str, tuple[int, ...]]:
     """Regions in dataset.json, where labels name several classes each (nnU-Net's form)."""
     labels = _describe(path).get("labels")
     if not isinstance(labels, dict) or not any(isinstance(own, list) for own in labels.values()):
         return {}
     joined = {name: own if isinstance(own, list) else [own] for name, own in labels.items()}
-    return {name: tuple(map(str, own)) for name, own in joined.items() if own != [0]}
+    try:
+        return {name: tuple(map(int, own)) for name, own in joined.items() if own != [0]}
+    except (TypeError, ValueError):
+        return {}
 
 
 def _describe(path: Path) -> dict[str, Any]:

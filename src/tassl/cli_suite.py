@@ -142,9 +142,10 @@ def _show_benchmark(done: Benchmark) -> None:
 
 def _show_comparison(rows: pd.DataFrame) -> None:
     from tassl.evaluation.metrics import METRICS, show_score
+    from tassl.report.claims import blame_number, tell_word
 
     names = ("labels", "first", "second", "difference", "95% interval", "adjusted p", "better")
-    lines = []
+    lines, why = [], blame_number(len(rows), "comparisons")
     for row in rows.to_dict("records"):
         means = (
             f"{row[f'{side}_arm']} {show_score(row[f'{side}_mean'])}"
@@ -152,7 +153,8 @@ def _show_comparison(rows: pd.DataFrame) -> None:
         )
         ends = (show_score(row[f"difference_{end}"], "+") for end in ("low", "high"))
         gap, p = show_score(row["difference"], "+"), show_score(row["p_adjusted"])
-        lines.append((row["budget"], *means, gap, " to ".join(ends), p, row["verdict"]))
+        word = tell_word(row["verdict"], row["difference_low"], row["difference_high"], why)
+        lines.append((row["budget"], *means, gap, " to ".join(ends), p, word))
     print_table(names, lines)
     card, told = METRICS[rows.metric[0]], rows.iloc[0]
     typer.echo(

@@ -78,8 +78,7 @@ def measure() -> Iterator[Figure]:
 
 
 def _judge(name: str, found: pd.DataFrame) -> Iterator[Figure]:
-    slack = 2 * sqrt(0.8 * 0.2 / len(found))  # two standard errors of simulation
-    least, limit = COVERAGE[0] - slack, COVERAGE[1] + slack
+    least, limit = COVERAGE
     sure, none = found[found.helps >= SURE], found[found.answer == NOT]
     yield Figure(f"{name}: 80% intervals hold the gain", found.held.mean(), "", limit, least)
     yield Figure(f"{name}: claims of a gain", len(sure) / len(found))

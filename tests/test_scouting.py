@@ -302,11 +302,21 @@ def test_needed_subjects_do_not_hang_on_the_size_of_folds_that_rank(each: int):
     assert needed == pytest.approx(100**2 * 4 / 12 / (LEVEL_POINTS / POWER) ** 2, rel=0.03)
 
 
+def test_candidates_that_go_together_tell_no_more_than_one():
+    """Three times the same gains have the degrees of freedom of one."""
+    gains = np.random.default_rng(0).normal(3.0, 6.0, (1, 10))
+    one, three = (
+        deciding.measure_gains(Parts(np.repeat(gains, times, 0), 5, 500, ranked=True))
+        for times in (1, 3)
+    )
+    assert three.interval(2) == pytest.approx(one.interval(0))
+
+
 def test_parts_that_agree_by_chance_are_not_sure():
     """Of 2 and 2 subjects a part's area moves by 25 points when two change their order."""
     same = np.zeros((3, 10))
     found = deciding.measure_gains(Parts(same, 5, 20, ranked=True))
-    reach = stats.t.ppf(0.9, 9) * np.sqrt((1 / 10 + 1 / 4) * 25**2 / 10)
+    reach = stats.t.ppf(0.9, 3 * 9) * np.sqrt((1 / 10 + 1 / 4) * 25**2 / 10)
     assert found.interval(1) == pytest.approx((-reach, reach))
     assert found.covariance[0, 1] == 0
     assert deciding.count_needed(Parts(same, 5, 20, ranked=True), 0, None) > 20

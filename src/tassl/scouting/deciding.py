@@ -124,13 +124,19 @@ def measure_gains(parts: Parts) -> Belief:
     All candidates are given one variance and one correlation, since few parts cannot tell more;
     both are widened, because parts share subjects, and to the intervals of Student's t, because
     there are few parts.
+
+    Source:
+        Degrees of freedom of a sum of variances: Satterthwaite, Biometrics Bulletin 1946,
+        10.2307/3002019.
     """
     candidates, count = parts.gains.shape
     single = np.atleast_2d(np.cov(parts.gains))
     variance = max(np.trace(single) / candidates, parts.least)
     apart = candidates * (candidates - 1)
     shared = (single.sum() - np.trace(single)) / apart if apart else 0.0
-    few = (stats.t.ppf(LIKELY[1], count - 1) / stats.norm.ppf(LIKELY[1])) ** 2
+    alike = min(1.0, abs(shared) / max(variance, 1e-12))  # candidates that go together tell less
+    freedom = (count - 1) * candidates / (1 + (candidates - 1) * alike**2)
+    few = (stats.t.ppf(LIKELY[1], freedom) / stats.norm.ppf(LIKELY[1])) ** 2
     shape = shared + (variance - shared) * np.eye(candidates)
     return Belief(parts.gains.mean(1), widen(count, parts.folds) * few * shape)
 

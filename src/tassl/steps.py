@@ -125,8 +125,7 @@ def scout(
     study = make_study(data, modality=modality, task=task, scout=time, **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
     prepared, clock = _start(study, folder, narrator)
-    with clock.timing("scout"):
-        found = scout_study(study, prepared, folder, narrator, clock.facts["seconds"]["data"])
+    found = scout_study(study, prepared, folder, narrator, clock)
     narrator.say(f"Table and pictures: {write_scout(folder)}")
     return found
 

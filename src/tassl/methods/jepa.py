@@ -22,8 +22,8 @@ class LatentPrediction(Method):
     Loss:
         Smooth L1 distance between predicted and normalised teacher features of hidden patches.
         Each feature is normalised over the patches of an image. Normalised over the features of a
-        patch, as in the paper, all patches drifted to one vector: on breast ultrasound and MRI
-        the variance among them fell to an eighth within 80 steps, and the loss with it.
+        patch, as in the authors' code, all patches drifted to one vector: on breast ultrasound
+        and MRI the variance among them fell to an eighth within 80 steps, and the loss with it.
 
     Args:
         encoder: A transformer.
@@ -39,8 +39,8 @@ class LatentPrediction(Method):
     Source:
         Assran et al., CVPR 2023, arXiv:2301.08243, section 3, and A.1 for what is kept: the
         teacher; hidden blocks on a grid rather than free rectangles, so that every image hides
-        the same number of patches. Targets: Baevski et al., ICML 2022, arXiv:2202.03555,
-        section 3.3.
+        the same number of patches. Targets as for speech in Baevski et al., ICML 2022,
+        arXiv:2202.03555, section 3.3.
     """
 
     def __init__(

@@ -29,10 +29,6 @@ class RegionHead(DenseHead):
         the regions' prevalence: Lin et al., ICCV 2017, arXiv:1708.02002, section 3.3.
     """
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(batch, channel, *space) to scores (batch, region, *space)."""
-        return 2 * super().forward(images)
-
     def loss(self, images: Tensor, target: Tensor) -> Tensor:
         """Dice and binary cross entropy with the codes (batch, *space)."""
         scores, wanted = self(images).float(), self.split(target).float()
@@ -56,6 +52,14 @@ class RegionHead(DenseHead):
 class RegionSegmenter(RegionHead, Segmenter):
     """The segmenter's layers, and a probability of its own for every region."""
 
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channel, *space) to scores (batch, region, *space)."""
+        return 2 * super().forward(images)
+
 
 class RegionProbe(RegionHead, DenseProbe):
     """A linear model of each pixel for every region."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channel, *space) to scores (batch, region, *space)."""
+        return 2 * super().forward(images)

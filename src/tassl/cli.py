@@ -93,6 +93,8 @@ def index(
     from tassl.data.manifest import write_manifest
     from tassl.data.progress import show_files, show_transfer
 
+    if out and out.suffix != ".parquet":
+        raise OptionError(f"--out is {out}; wanted a name that ends in .parquet.")
     manifest = index_data(data, **choices, watch=show_transfer, track=show_files)
     typer.echo(manifest.account())
     if out:

@@ -343,16 +343,17 @@ def _show(outcome: Outcome) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tassl.evaluation.metrics import show_score
+    from tassl.evaluation.metrics import METRICS, show_score
 
-    table = Table("arm", "labels", "metric", "mean", "95% interval", "against the best baseline")
+    metric, unit = METRICS[str(outcome.verdict["metric"])].title, outcome.verdict["measured_in"]
+    metric += f" ({unit})" if unit else ""
+    table = Table("arm", "labels", metric, "95% interval", "against the best baseline")
     for row in outcome.results.to_dict("records"):
         if row["metric"] == outcome.verdict["metric"]:
             span = f"{show_score(row['low'])} to {show_score(row['high'])}"
             difference = show_score(row["difference"], "+")
             gap = f"{row['verdict']} ({difference})" if row["method"] else ""
-            name, labels, metric = row["arm"], row["budget"], row["metric"]
-            table.add_row(name, labels, metric, show_score(row["mean"]), span, gap)
+            table.add_row(row["arm"], row["budget"], show_score(row["mean"]), span, gap)
     console = Console(highlight=False)
     console.print(table)
     console.print(outcome.verdict["sentence"], style="bold", markup=False)

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
 
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.statistics import Scores
-from tassl.evaluation.verdict import Arm
 
 LABELS = {"5": 10.0, "25": 50.0, "all": 200.0}
 SLOPE = 0.2  # of quality over log labels

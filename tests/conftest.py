@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tassl.data.tensors import Tensors
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Read when torch is first imported, so it must stand here and not in a fixture.
@@ -32,3 +36,17 @@ def real(data_root: Path) -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tensors(tmp_path_factory: pytest.TempPathFactory) -> Tensors:
+    """A tiny set of images, the same for all tests: nothing may be changed in it."""
+    from small_store import make_tensors
+
+    return make_tensors(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture
+def saving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pretraining save a point to resume from after every epoch."""
+    monkeypatch.setattr("tassl.pretraining.history.SECONDS_BETWEEN_SAVES", -1.0)

@@ -13,9 +13,10 @@ import yaml
 from tassl.data.layouts import index
 from tassl.data.store import Store, build_store
 from tassl.evaluation.efficiency import measure_savings, trace_areas
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.segmentation import dice_of_masks, measure_masks
-from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
+from tassl.evaluation.verdict import compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 
 METHODS = ("simclr", "mae")

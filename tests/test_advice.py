@@ -15,14 +15,8 @@ import pytest
 
 import tassl
 from tassl.advisor import Query
-from tassl.advisor.advice import (
-    NOT,
-    PILOT,
-    PRETRAIN,
-    START_NATURAL,
-    Advice,
-    weigh,
-)
+from tassl.advisor.advice import Advice, weigh
+from tassl.advisor.answering import NOT, PILOT, PRETRAIN, START_NATURAL
 from tassl.advisor.candidates import PUBLISHED, choose_options, find_veto
 from tassl.advisor.evidence import load
 from tassl.advisor.guidelines import GUIDELINES, WEIGHT

@@ -97,7 +97,7 @@ class TestDuplicates:
     def test_within_a_side_and_with_another_label(self):
         table = pd.DataFrame(
             {"id": list("abcdef"), "digest": list("xxyyzz"), "subject": list("aacdef"),
-             "label": [0, 0, 1, 0, 1, 1]}
+             "label": [0, 0, 1, 0, 1, 1], "findings": [()] * 6}
         )  # fmt: skip
         split = np.array(["train", "train", "train", "test", "val", "val"])
         findings = {f.severity: f for f in check_duplicates(table, split, ("benign", "malignant"))}
@@ -107,9 +107,29 @@ class TestDuplicates:
         assert findings["info"].items == ("a = b", "e = f")
         assert "1 of them under different subjects" in findings["info"].what
 
+    def test_an_unlabelled_copy_has_no_part_in_it(self):
+        table = pd.DataFrame(
+            {"id": list("abc"), "digest": list("xxx"), "subject": list("abc"),
+             "label": [-1, 0, 1], "findings": [()] * 3}
+        )  # fmt: skip
+        found = check_duplicates(table, np.array(["train"] * 3), ("benign", "malignant"))
+        (error,) = [f for f in found if f.severity == "error"]
+        assert error.items == ("b is benign but c is malignant",)
+
     def test_nothing_to_tell(self):
         table = pd.DataFrame({"id": list("ab"), "digest": list("xy"), "label": [0, 1]})
         assert check_duplicates(table, np.array(["train", "test"])) == []
+
+    def test_findings_that_copies_disagree_in_are_named(self):
+        answers = [(1, 0, -1), (0, 0, 1), (1, -1, -1), (1, 1, 0), (1, -1, 0)]
+        table = pd.DataFrame(
+            {"id": list("abcde"), "digest": list("xxxyy"), "subject": list("abcde"),
+             "label": -1, "findings": answers}
+        )  # fmt: skip
+        found = check_duplicates(table, np.array(["train"] * 5), ("nodule", "edema", "mass"))
+        (error,) = [f for f in found if f.severity == "error"]
+        assert error.items == ("nodule: in a and c, not in b",)
+        assert error.pictures == (("a", "b"),)
 
 
 def jpeg(image: np.ndarray) -> np.ndarray:

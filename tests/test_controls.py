@@ -16,17 +16,18 @@ from tassl.data.planting import BRIGHTEST, DARKEST, Mark, draw_mark
 from tassl.data.shuffling import draw_shuffle
 from tassl.data.tensors import Normalisation, Tensors
 from tassl.errors import OptionError, UnknownName
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.robustness import MEAN, measure_drops
 from tassl.evaluation.splits import draw_splits, hold_out_site
-from tassl.evaluation.verdict import Arm
 from tassl.modality import MODALITIES
-from tassl.steps import make_study
 from tassl.study import controls
 from tassl.study.checks import check_changes
+from tassl.study.choices import make_study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import prepare
 from tassl.study.trying import label_subsets, make_bench
-from tassl.transforms.severities import RESOLUTION, SEVERITIES, coarsen, list_corruptions
+from tassl.transforms.corruption import coarsen
+from tassl.transforms.severities import RESOLUTION, SEVERITIES, list_corruptions
 from tassl.trials import read_predictions, run_trials
 from tassl.trials.varying import pick_subjects
 

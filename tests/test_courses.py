@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,62 +11,17 @@ import pytest
 import torch
 
 import tassl
-from small_store import make_recipe, make_tensors
-from tassl.checkpoint import Checkpoint
+from small_pretraining import ROWS, pretrain, stop_after
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
-from tassl.data.tensors import Tensors
 from tassl.errors import OptionError, RunFolderError, UnknownName
 from tassl.health import Epoch
-from tassl.modality import MODALITIES
-from tassl.modality.base import Augmentation
-from tassl.pretraining import Schedule, history, pretrain_method, running
+from tassl.pretraining import Schedule, history, running
 from tassl.pretraining.history import STABLE
 from tassl.pretraining.plateau import has_plateaued
-
-ROWS = np.arange(2, 22)
-
-
-@pytest.fixture(scope="module")
-def tensors(tmp_path_factory) -> Tensors:
-    return make_tensors(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture
-def saving(monkeypatch):
-    monkeypatch.setattr(history, "SECONDS_BETWEEN_SAVES", -1.0)
 
 
 def plan(epochs: int, **choices) -> Schedule:
     return Schedule(epochs, 8, **{"course": "constant", "cooldown": 0.4} | choices)
-
-
-def train(
-    tensors: Tensors,
-    folder: Path,
-    schedule: Schedule,
-    method: str = "moco",
-    rows: np.ndarray = ROWS,
-    on_epoch: Callable[[Epoch], None] = lambda line: None,
-) -> Checkpoint:
-    return pretrain_method(
-        tensors,
-        rows,
-        method=method,
-        recipe=make_recipe(tensors),
-        profile=MODALITIES["ultrasound"].load(),
-        views=Augmentation(crop=0.6, noise=0.1),
-        schedule=schedule,
-        folder=folder,
-        on_epoch=on_epoch,
-    )
-
-
-def stop_after(epoch: int) -> Callable[[Epoch], None]:
-    def stop(line: Epoch) -> None:
-        if line.epoch > epoch:
-            raise ZeroDivisionError
-
-    return stop
 
 
 def assert_same_run(first: Path, second: Path) -> None:
@@ -81,11 +35,13 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize("method", ["moco", "mae"])
 def test_continued_run_equals_one_planned_so_long(tensors, tmp_path, method):
-    whole = train(tensors, tmp_path / "whole", plan(9), method)
-    train(tensors, tmp_path / "parts", plan(2), method)
+    whole = pretrain(tensors, tmp_path / "whole", plan(9), method)
+    pretrain(tensors, tmp_path / "parts", plan(2), method)
     lines: list[Epoch] = []
     for epochs in (5, 9):
-        continued = train(tensors, tmp_path / "parts", plan(epochs), method, on_epoch=lines.append)
+        continued = pretrain(
+            tensors, tmp_path / "parts", plan(epochs), method, on_epoch=lines.append
+        )
     assert [line.epoch for line in lines] == [2, 3, 4, 5, 4, 5, 6, 7, 8, 9]
     assert continued.recipe.training == whole.recipe.training
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
@@ -94,11 +50,11 @@ def test_continued_run_equals_one_planned_so_long(tensors, tmp_path, method):
 @pytest.mark.usefixtures("saving")
 @pytest.mark.parametrize("killed", [3, 6])
 def test_continued_run_may_be_killed(tensors, tmp_path, killed):
-    train(tensors, tmp_path / "whole", plan(9))
-    train(tensors, tmp_path / "parts", plan(5))
+    pretrain(tensors, tmp_path / "whole", plan(9))
+    pretrain(tensors, tmp_path / "parts", plan(5))
     with pytest.raises(ZeroDivisionError):
-        train(tensors, tmp_path / "parts", plan(9), on_epoch=stop_after(killed))
-    train(tensors, tmp_path / "parts", plan(9))
+        pretrain(tensors, tmp_path / "parts", plan(9), on_epoch=stop_after(killed))
+    pretrain(tensors, tmp_path / "parts", plan(9))
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     assert not (tmp_path / "parts" / "resume.ckpt").exists()
 
@@ -106,10 +62,10 @@ def test_continued_run_may_be_killed(tensors, tmp_path, killed):
 @pytest.mark.usefixtures("saving")
 @pytest.mark.parametrize("killed", [3, 8])
 def test_a_state_of_another_plan_is_used_only_where_both_agree(tensors, tmp_path, killed):
-    train(tensors, tmp_path / "whole", plan(7))
+    pretrain(tensors, tmp_path / "whole", plan(7))
     with pytest.raises(ZeroDivisionError):
-        train(tensors, tmp_path / "parts", plan(9), on_epoch=stop_after(killed))
-    train(tensors, tmp_path / "parts", plan(7))
+        pretrain(tensors, tmp_path / "parts", plan(9), on_epoch=stop_after(killed))
+    pretrain(tensors, tmp_path / "parts", plan(7))
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -117,7 +73,7 @@ def test_a_state_of_another_plan_is_used_only_where_both_agree(tensors, tmp_path
 @pytest.mark.parametrize("spoil", ["facts", "schedule", "weights", "bytes"])
 def test_a_state_of_another_version_ends_in_one_line(tensors, tmp_path, spoil):
     with pytest.raises(ZeroDivisionError):
-        train(tensors, tmp_path, plan(9), on_epoch=stop_after(2))
+        pretrain(tensors, tmp_path, plan(9), on_epoch=stop_after(2))
     file = tmp_path / "resume.ckpt"
     state = torch.load(file, weights_only=True)
     if spoil == "facts":
@@ -130,7 +86,7 @@ def test_a_state_of_another_version_ends_in_one_line(tensors, tmp_path, spoil):
     if spoil == "bytes":
         file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(RunFolderError, match=r"resume.ckpt was saved by another .* Delete it"):
-        train(tensors, tmp_path, plan(9))
+        pretrain(tensors, tmp_path, plan(9))
 
 
 def test_pretrain_goes_on_where_more_epochs_are_asked_for(tmp_path):
@@ -156,17 +112,17 @@ def test_an_unknown_course_is_refused(tmp_path):
 
 
 def test_a_run_without_a_saved_state_is_trained_anew(tensors, tmp_path):
-    train(tensors, tmp_path / "whole", plan(5))
-    train(tensors, tmp_path / "parts", plan(3))
+    pretrain(tensors, tmp_path / "whole", plan(5))
+    pretrain(tensors, tmp_path / "parts", plan(3))
     (tmp_path / "parts" / STABLE).unlink()
-    train(tensors, tmp_path / "parts", plan(5))
+    pretrain(tensors, tmp_path / "parts", plan(5))
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_fewer_or_as_many_epochs_return_at_once(tensors, tmp_path):
-    train(tensors, tmp_path, plan(3))
+    pretrain(tensors, tmp_path, plan(3))
     for epochs in (3, 2):
-        train(tensors, tmp_path, plan(epochs), on_epoch=stop_after(0))
+        pretrain(tensors, tmp_path, plan(epochs), on_epoch=stop_after(0))
 
 
 @pytest.mark.parametrize(
@@ -179,30 +135,30 @@ def test_fewer_or_as_many_epochs_return_at_once(tensors, tmp_path):
     ],
 )
 def test_a_run_does_not_go_on_with_other_settings(tensors, tmp_path, change, message):
-    train(tensors, tmp_path, plan(2))
+    pretrain(tensors, tmp_path, plan(2))
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
     with pytest.raises(OptionError, match=message):
-        train(tensors, tmp_path, **{"schedule": plan(4)} | change)
+        pretrain(tensors, tmp_path, **{"schedule": plan(4)} | change)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
 def test_a_method_of_stages_does_not_go_on(tensors, tmp_path):
-    train(tensors, tmp_path, plan(2), "mae-simclr")
+    pretrain(tensors, tmp_path, plan(2), "mae-simclr")
     with pytest.raises(OptionError, match="divides the epochs that were planned"):
-        train(tensors, tmp_path, plan(4), "mae-simclr")
+        pretrain(tensors, tmp_path, plan(4), "mae-simclr")
 
 
 @pytest.mark.usefixtures("saving")
 def test_a_plateau_ends_in_a_cool_down(tensors, tmp_path, monkeypatch):
     monkeypatch.setattr(history, "has_plateaued", lambda lines, steady: len(lines) > 6)
-    stopped = train(tensors, tmp_path / "stopped", plan(30, early_stop=True))
+    stopped = pretrain(tensors, tmp_path / "stopped", plan(30, early_stop=True))
     assert stopped.recipe.training["epochs"] == 10  # six, then four tenths of ten
     assert stopped.recipe.training["stopped"] == "plateau"
-    train(tensors, tmp_path / "planned", plan(10))
+    pretrain(tensors, tmp_path / "planned", plan(10))
     assert_same_run(tmp_path / "stopped", tmp_path / "planned")
     rates = pd.read_csv(tmp_path / "stopped" / "history.csv").learning_rate
     assert rates.iloc[-1] == pytest.approx(0, abs=1e-9)
-    train(tensors, tmp_path / "stopped", plan(50, early_stop=True), on_epoch=stop_after(0))
+    pretrain(tensors, tmp_path / "stopped", plan(50, early_stop=True), on_epoch=stop_after(0))
 
 
 @pytest.mark.usefixtures("saving")
@@ -210,21 +166,21 @@ def test_a_plateau_ends_in_a_cool_down(tensors, tmp_path, monkeypatch):
 def test_killed_run_stops_at_the_same_plateau(tensors, tmp_path, monkeypatch, killed):
     monkeypatch.setattr(history, "has_plateaued", lambda lines, steady: len(lines) > 6)
     with pytest.raises(ZeroDivisionError):
-        train(tensors, tmp_path / "a", plan(30, early_stop=True), on_epoch=stop_after(killed))
-    train(tensors, tmp_path / "a", plan(30, early_stop=True))
-    train(tensors, tmp_path / "b", plan(10))
+        pretrain(tensors, tmp_path / "a", plan(30, early_stop=True), on_epoch=stop_after(killed))
+    pretrain(tensors, tmp_path / "a", plan(30, early_stop=True))
+    pretrain(tensors, tmp_path / "b", plan(10))
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
 
 @pytest.mark.usefixtures("saving")
 def test_a_run_killed_after_its_last_epoch_tells_the_same(tensors, tmp_path, monkeypatch):
     monkeypatch.setattr(history, "has_plateaued", lambda lines, steady: len(lines) > 6)
-    whole = train(tensors, tmp_path / "a", plan(30, early_stop=True))
+    whole = pretrain(tensors, tmp_path / "a", plan(30, early_stop=True))
     with monkeypatch.context() as patch:
         patch.setattr(running, "save_checkpoint", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            train(tensors, tmp_path / "b", plan(30, early_stop=True))
-    again = train(tensors, tmp_path / "b", plan(30, early_stop=True))
+            pretrain(tensors, tmp_path / "b", plan(30, early_stop=True))
+    again = pretrain(tensors, tmp_path / "b", plan(30, early_stop=True))
     assert again.recipe.training == whole.recipe.training
     assert_same_run(tmp_path / "a", tmp_path / "b")
 

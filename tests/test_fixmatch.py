@@ -16,7 +16,7 @@ from tassl.errors import OptionError
 from tassl.heads.classifier import Classifier
 from tassl.heads.segmenter import Segmenter
 from tassl.modality.base import Augmentation
-from tassl.steps import make_study
+from tassl.study.choices import make_study
 from tassl.transforms.augment import Augment
 from tassl.transforms.draws import seeded
 from tassl.trials import list_arms

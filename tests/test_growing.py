@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from small_store import OPTIONS, make_profile, make_recipe, make_tensors
-from tassl.checkpoint import Checkpoint
-from tassl.data.tensors import Tensors
+from small_pretraining import ROWS, pretrain, stop_after
+from small_store import OPTIONS, make_profile, make_recipe
 from tassl.errors import OptionError
-from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.methods.base import Batch
 from tassl.methods.simclr import SimCLR
 from tassl.modality.base import Augmentation
 from tassl.networks import NETWORKS
-from tassl.pretraining import Schedule, history, plan_pretraining, planning, pretrain_method
+from tassl.pretraining import Schedule, plan_pretraining, planning
 from tassl.pretraining.growing import halve
 from tassl.pretraining.measuring import Cost
 from tassl.study import Study
 from tassl.transforms.augment import Augment
 from tassl.transforms.draws import seeded
 
-ROWS = np.arange(2, 22)
 VIEWS = Augmentation(crop=0.6, noise=0.1)
 PLAN = Schedule(6, 8, grow=0.5)
-
-
-@pytest.fixture(scope="module")
-def tensors(tmp_path_factory: pytest.TempPathFactory) -> Tensors:
-    return make_tensors(tmp_path_factory.mktemp("images"))
-
-
-def train(
-    tensors: Tensors,
-    folder: Path,
-    network: str = "cnn",
-    on_epoch: Callable[[Epoch], None] = lambda line: None,
-) -> Checkpoint:
-    recipe = make_recipe(tensors, network)
-    return pretrain_method(
-        tensors, ROWS, method="simclr", recipe=recipe, profile=make_profile(), views=VIEWS,
-        schedule=PLAN, folder=folder, on_epoch=on_epoch,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("space", [(4, 6), (5, 8), (4, 6, 8)])
@@ -73,25 +50,20 @@ def test_images_grow_after_their_share(tensors, tmp_path, monkeypatch):
         "views",
         lambda self, batch: (sizes.append(batch.images.shape[2:]), original(self, batch))[1],
     )
-    done = train(tensors, tmp_path)
+    done = pretrain(tensors, tmp_path, PLAN, "simclr")
     steps = len(ROWS) // PLAN.batch
     assert sizes[:-1] == [(8, 10)] * 3 * steps + [(16, 20)] * 3 * steps
     assert sizes[-1] == (16, 20), "the pictures"
     assert done.recipe.training["grow"] == 0.5
 
 
+@pytest.mark.usefixtures("saving")
 @pytest.mark.parametrize("killed", [1, 4])
-def test_a_killed_run_grows_the_same(tensors, tmp_path, monkeypatch, killed):
-    monkeypatch.setattr(history, "SECONDS_BETWEEN_SAVES", -1.0)
-
-    def stop(line: Epoch) -> None:
-        if line.epoch > killed:
-            raise ZeroDivisionError
-
-    train(tensors, tmp_path / "whole")
+def test_a_killed_run_grows_the_same(tensors, tmp_path, killed):
+    pretrain(tensors, tmp_path / "whole", PLAN, "simclr")
     with pytest.raises(ZeroDivisionError):
-        train(tensors, tmp_path / "parts", on_epoch=stop)
-    train(tensors, tmp_path / "parts")
+        pretrain(tensors, tmp_path / "parts", PLAN, "simclr", on_epoch=stop_after(killed))
+    pretrain(tensors, tmp_path / "parts", PLAN, "simclr")
     files = [tmp_path / name / "checkpoint.safetensors" for name in ("whole", "parts")]
     assert files[0].read_bytes() == files[1].read_bytes()
     losses = [pd.read_csv(file.with_name("history.csv")).loss for file in files]
@@ -140,7 +112,7 @@ def test_what_cannot_grow_is_refused_before_data_are_read(choices, told):
 
 def test_a_transformer_does_not_grow(tensors, tmp_path):
     with pytest.raises(OptionError, match=r"'vit' would show twice as much .* Use --network cnn"):
-        train(tensors, tmp_path, "vit")
+        pretrain(tensors, tmp_path, PLAN, "simclr", "vit")
 
 
 @pytest.mark.parametrize(
@@ -148,8 +120,6 @@ def test_a_transformer_does_not_grow(tensors, tmp_path):
     [((12, 20), "on images of 6 x 10 pixels"), ((90, 70, 40), "seen through windows")],
 )
 def test_tiny_and_large_images_do_not_grow(tensors, tmp_path, shape, told):
+    recipe = replace(make_recipe(tensors), shape=shape)
     with pytest.raises(OptionError, match=told):
-        pretrain_method(
-            tensors, ROWS, method="simclr", recipe=replace(make_recipe(tensors), shape=shape),
-            profile=make_profile(), views=VIEWS, schedule=PLAN, folder=tmp_path,
-        )  # fmt: skip
+        pretrain(tensors, tmp_path, PLAN, "simclr", recipe=recipe)

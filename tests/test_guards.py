@@ -12,9 +12,10 @@ from tassl.errors import OptionError
 from tassl.methods import METHODS
 from tassl.methods.base import Batch
 from tassl.methods.moco import MoCo
+from tassl.modality.base import Augmentation
 from tassl.networks import NETWORKS
 from tassl.pretraining import fall_back
-from tassl.transforms.augment import Augment, Augmentation
+from tassl.transforms.augment import Augment
 from tassl.transforms.draws import seeded
 
 TEMPERED = ("simclr", "moco", "dense", "slices", "dino", "ibot")

@@ -10,8 +10,9 @@ from small_store import OPTIONS
 from tassl.errors import UnknownName
 from tassl.methods import METHODS
 from tassl.methods.base import Batch, Method
+from tassl.modality.base import Augmentation
 from tassl.networks import NETWORKS
-from tassl.transforms.augment import Augment, Augmentation
+from tassl.transforms.augment import Augment
 from tassl.transforms.draws import seeded
 
 SIDE = 32

@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from small_store import make_recipe, make_tensors
+from small_pretraining import pretrain
+from small_store import make_tensors
 from tassl.checkpoint import load_checkpoint
 from tassl.health import Epoch, judge, last_sound, measure_features
 from tassl.methods import METHODS, MethodCard
 from tassl.methods.base import Batch, Method
-from tassl.modality import MODALITIES
-from tassl.modality.base import Augmentation
-from tassl.pretraining import Schedule, pretrain_method
+from tassl.pretraining import Schedule
 
 EPOCHS = 8
 
@@ -46,16 +45,8 @@ class Burst(Shrink):
 
 def train(folder: Path, method: str, rate: float) -> tuple[dict, pd.DataFrame]:
     tensors = make_tensors(folder)
-    pretrain_method(
-        tensors,
-        np.arange(24),
-        method=method,
-        recipe=make_recipe(tensors),
-        profile=MODALITIES["ultrasound"].load(),
-        views=Augmentation(crop=0.6, noise=0.1),
-        schedule=Schedule(EPOCHS, 8, learning_rate=rate),
-        folder=folder / "run",
-    )
+    schedule = Schedule(EPOCHS, 8, learning_rate=rate)
+    pretrain(tensors, folder / "run", schedule, method, rows=np.arange(24))
     health = json.loads((folder / "run" / "health.json").read_text())
     return health, pd.read_csv(folder / "run" / "history.csv")
 

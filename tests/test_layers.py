@@ -18,6 +18,7 @@ RANKS = {
     "amounts": 0,
     "errors": 0,
     "registry": 0,
+    "terminal": 0,
     "data": 1,
     "modality": 2,
     "transforms": 3,

@@ -39,7 +39,7 @@ from tassl.heads.multilabel import MultilabelClassifier
 from tassl.heads.probe import fit_logistic, fit_probe
 from tassl.networks import NETWORKS
 from tassl.scouting.yardstick import probe_vectors
-from tassl.steps import make_study
+from tassl.study.choices import make_study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import prepare
 from tassl.study.scouting import lay_ground

@@ -16,8 +16,8 @@ from tests.report_fixture import Plot, invent_run
 
 from tassl.cli import main
 from tassl.errors import InputError, OptionError, RunFolderError, UnknownName
-from tassl.evaluation.pairing import average, compare_runs, read_tested, subtract
-from tassl.evaluation.statistics import Scores
+from tassl.evaluation.pairing import compare_runs, read_tested, subtract
+from tassl.evaluation.statistics import Scores, average
 
 
 @pytest.fixture(scope="module")

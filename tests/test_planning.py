@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import tassl
-from small_store import make_recipe, make_tensors
+from small_store import make_recipe
 from tassl.amounts import parse_memory, parse_time, round_up, show_memory, show_time
 from tassl.checkpoint import Checkpoint
 from tassl.cli import main
@@ -37,21 +37,16 @@ from tassl.pretraining import (
     planning,
     pretrain_method,
     read_plan,
-    running,
     write_plan,
 )
 from tassl.pretraining.measuring import Cost, measure_cost, own_memory
 from tassl.pretraining.saving import explain_savings, list_savings, ran_out_of_memory
+from tassl.pretraining.training import build_learner
 
 ROWS = np.arange(24)
 JOB = {"profile": MODALITIES["ultrasound"].load(), "views": Augmentation(crop=0.6, noise=0.1)}
 KIND = {"modality": "ultrasound", "method": "mae", "epochs": 2, "quiet": True}
 CPU_TEXT = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes."
-
-
-@pytest.fixture(scope="module")
-def tensors(tmp_path_factory: pytest.TempPathFactory) -> Tensors:
-    return make_tensors(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +184,7 @@ def test_a_plan_is_kept_as_it_is(tensors, priced, tmp_path):
 def test_real_steps_are_measured(tensors):
     recipe, schedule = make_recipe(tensors), Schedule(9, 8)
     cost = measure_cost(tensors, ROWS, method="mae", recipe=recipe, schedule=schedule, **JOB)
-    learner = running.build_learner(
-        tensors, ROWS, method="mae", recipe=recipe, schedule=schedule, **JOB
-    )
+    learner = build_learner(tensors, ROWS, method="mae", recipe=recipe, schedule=schedule, **JOB)
     assert cost
     assert 1e6 < cost.memory < 1e9
     assert 0 < cost.step < 10

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ import pandas as pd
 import pytest
 import torch
 
-from small_store import make_recipe, make_tensors
+from small_pretraining import ROWS, pretrain, stop_after
+from small_store import make_tensors
 from tassl.checkpoint import Checkpoint, load_checkpoint
 from tassl.data.tensors import Tensors
 from tassl.errors import OptionError, UnknownName
@@ -23,20 +23,13 @@ from tassl.health import Epoch
 from tassl.methods import METHODS
 from tassl.methods.simclr import SimCLR
 from tassl.methods.usual import DEAREST, usual_epochs
-from tassl.modality import MODALITIES
 from tassl.modality.base import Augmentation
 from tassl.networks import NETWORKS
-from tassl.pretraining import Schedule, default_schedule, history, pretrain_method, running
+from tassl.pretraining import Schedule, default_schedule, running, training
 from tassl.pretraining.positives import Partners
 
 EPOCHS = 3
-ROWS = np.arange(2, 22)
 VIEWS = Augmentation(crop=0.6, rotate_degrees=10, contrast=0.2, noise=0.1, illuminant=0.1)
-
-
-@pytest.fixture(scope="module")
-def tensors(tmp_path_factory) -> Tensors:
-    return make_tensors(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
@@ -50,27 +43,14 @@ def train(
     method: str,
     network: str = "",
     *,
-    rows: np.ndarray = ROWS,
     batch: int = 0,
     seed: int = 0,
-    options: dict[str, Any] | None = None,
-    on_epoch: Callable[[Epoch], None] = lambda line: None,
+    **choices: Any,
 ) -> Checkpoint:
     card = METHODS.get(method, METHODS["simclr"])
     network = network or next(name for name in NETWORKS if name not in card.known_failures)
-    batch = batch or max(8, card.smallest_batch)
-    return pretrain_method(
-        tensors,
-        rows,
-        method=method,
-        recipe=make_recipe(tensors, network),
-        profile=MODALITIES["ultrasound"].load(),
-        views=VIEWS,
-        schedule=Schedule(EPOCHS, batch, seed=seed),
-        folder=folder,
-        options=options,
-        on_epoch=on_epoch,
-    )
+    schedule = Schedule(EPOCHS, batch or max(8, card.smallest_batch), seed=seed)
+    return pretrain(tensors, folder, schedule, method, network, views=VIEWS, **choices)
 
 
 def read_history(folder: Path) -> pd.DataFrame:
@@ -161,19 +141,6 @@ def test_gradients_are_clipped(tensors, tmp_path, monkeypatch):
     assert norms
 
 
-def interrupt_after(epoch: int, error: type[BaseException]) -> Callable[[Epoch], None]:
-    def stop(line: Epoch) -> None:
-        if line.epoch > epoch:
-            raise error
-
-    return stop
-
-
-@pytest.fixture
-def saving(monkeypatch):
-    monkeypatch.setattr(history, "SECONDS_BETWEEN_SAVES", -1.0)
-
-
 @pytest.mark.usefixtures("saving")
 @pytest.mark.parametrize("done", [1, 2])
 @pytest.mark.parametrize(
@@ -184,7 +151,7 @@ def test_resumed_run_equals_an_uninterrupted_one(tensors, tmp_path, method, netw
     whole = train(tensors, tmp_path / "whole", method, network)
     folder = tmp_path / "broken"
     with pytest.raises(ZeroDivisionError):
-        train(tensors, folder, method, network, on_epoch=interrupt_after(done, ZeroDivisionError))
+        train(tensors, folder, method, network, on_epoch=stop_after(done))
     assert [file.name for file in folder.iterdir()] == ["resume.ckpt"]
     lines: list[Epoch] = []
     resumed = train(tensors, folder, method, network, on_epoch=lines.append)
@@ -220,7 +187,7 @@ def test_keyboard_interrupt_comes_through(tensors, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     try:
         with pytest.raises(KeyboardInterrupt):
-            train(tensors, tmp_path, "simclr", on_epoch=interrupt_after(1, KeyboardInterrupt))
+            train(tensors, tmp_path, "simclr", on_epoch=stop_after(1, KeyboardInterrupt))
         assert signal.getsignal(signal.SIGINT) is before
     finally:
         signal.signal(signal.SIGINT, before)
@@ -280,7 +247,7 @@ def test_natural_positives_come_to_the_method(tensors, tmp_path, monkeypatch):
     table = tensors.store.table.assign(subject=pairs.astype(str), study="1")
     paired = Tensors(replace(tensors.store, table=table), tensors.normalisation)
     monkeypatch.setattr(
-        running, "Partners", lambda table, rows, _: Partners(table, rows, {"same study"})
+        training, "Partners", lambda table, rows, _: Partners(table, rows, {"same study"})
     )
     checkpoint = train(paired, tmp_path / "run", "simclr")
     assert checkpoint.recipe.training["paired"] == len(ROWS)

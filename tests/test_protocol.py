@@ -14,7 +14,7 @@ from tassl.errors import OptionError
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.protocol import Protocol
 from tassl.heads import HEADS
-from tassl.steps import make_protocol, make_study
+from tassl.study.choices import make_protocol, make_study
 from tassl.study.rules import CONSTANTS, describe_protocol, digest_values, list_facts
 
 FROZEN = {"tassl-1": "dc4f26c9401d06ed"}

@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,15 +17,14 @@ from safetensors.torch import load_file
 
 import tassl
 from ranks import SHARDED, train
-from small_store import make_recipe, make_tensors
+from small_pretraining import pretrain
+from small_store import make_tensors
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.errors import InputError, OptionError
 from tassl.methods import METHODS
-from tassl.modality import MODALITIES
-from tassl.modality.base import Augmentation
-from tassl.pretraining import Ranks, Schedule, pretrain_method
+from tassl.pretraining import Ranks, Schedule
 from tassl.study import Study
-from tassl.study.preparation import join_prepared
+from tassl.study.sharing import join_prepared
 
 RANKS, SECONDS = 2, 120
 SCRIPT = Path(__file__).with_name("ranks.py")
@@ -157,7 +155,7 @@ def test_the_first_process_writes_all(whole):
         "checkpoint.json", "checkpoint.safetensors", "examples.npz", "health.json", "history.csv",
     ]  # fmt: skip
     assert not list(whole.rglob("*.part"))
-    assert not (whole / "split.npy").exists()
+    assert not (whole / "split.npz").exists()
     history = pd.read_csv(whole / "pretrain/byol/history.csv")
     assert history.epoch.tolist() == list(range(EPOCHS + 1))
 
@@ -199,17 +197,7 @@ def test_a_run_ends_with_any_of_its_processes_and_is_resumed(
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, ranks, schedule, problem):
     tensors = make_tensors(tmp_path)
     with pytest.raises(OptionError, match=problem):
-        pretrain_method(
-            tensors,
-            np.arange(20),
-            method="simclr",
-            recipe=make_recipe(tensors),
-            profile=MODALITIES["ultrasound"].load(),
-            views=Augmentation(),
-            schedule=schedule,
-            folder=tmp_path / "run",
-            ranks=Ranks(ranks),
-        )
+        pretrain(tensors, tmp_path / "run", schedule, "simclr", ranks=Ranks(ranks))
     assert not (tmp_path / "run").exists()
 
 

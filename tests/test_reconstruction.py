@@ -20,9 +20,9 @@ from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
 from tassl.data.store import build_store, open_store
 from tassl.data.tensors import Tensors, measure_normalisation
 from tassl.errors import OptionError
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.reconstruction import measure_image, psnr, ssim
-from tassl.evaluation.verdict import Arm
 from tassl.heads.restorer import Restorer
 from tassl.modality.base import Augmentation
 from tassl.modality.preparing import clip_percentiles

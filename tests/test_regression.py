@@ -14,11 +14,12 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 import tassl
 from tassl.errors import InputError
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.splits import draw_subsets, number_quantiles
 from tassl.evaluation.statistics import estimate, score_draws, subject_weights
-from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
+from tassl.evaluation.verdict import compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.heads.ridge import fit_ridge
 from tassl.networks import NETWORKS

@@ -13,10 +13,11 @@ from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_dice import compute_surface_dice
 from scipy import ndimage
 
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.segmentation import FALSE_ALARM, NAMES, lesion_f1, measure_masks
-from tassl.evaluation.verdict import Arm, score_all
+from tassl.evaluation.verdict import score_all
 
 SPACING = {2: (0.7, 1.5), 3: (2.0, 0.8, 1.1)}
 

@@ -10,14 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from small_store import make_recipe
+from small_pretraining import pretrain
 from tassl.data.layouts import index
 from tassl.data.store import build_store
 from tassl.data.tensors import Tensors, measure_normalisation
-from tassl.modality import MODALITIES
 from tassl.modality.base import Augmentation
 from tassl.modality.preparing import clip_percentiles
-from tassl.pretraining import Schedule, pretrain_method
+from tassl.pretraining import Schedule
 from tassl.pretraining.shortcuts import find_shortcut, swap_border, swap_level
 
 COUNT = 60
@@ -84,16 +83,8 @@ def test_a_marked_border_is_named_in_the_health_of_a_run(tmp_path: Path):
     np.savez(tmp_path / "images.npz", images=images.clip(0, 255).astype(np.uint8))
     store = build_store(index(tmp_path / "images.npz"), clip_percentiles, tmp_path / "store")
     tensors = Tensors(store, measure_normalisation(store, np.arange(COUNT)))
-    pretrain_method(
-        tensors,
-        np.arange(COUNT),
-        method="simclr",
-        recipe=make_recipe(tensors),
-        profile=MODALITIES["ultrasound"].load(),
-        views=Augmentation(noise=0.1),
-        schedule=Schedule(4, 20),
-        folder=tmp_path / "run",
-    )
+    choices = {"rows": np.arange(COUNT), "views": Augmentation(noise=0.1)}
+    pretrain(tensors, tmp_path / "run", Schedule(4, 20), "simclr", **choices)
     health = json.loads((tmp_path / "run" / "health.json").read_text())
     assert health["verdict"].startswith("shortcut: features follow the border")
     assert health["healthy"] is False

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import optimize, special
 
+from tassl.evaluation.finding import NO_EVIDENCE, Arm
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import (
     Estimate,
@@ -17,7 +18,7 @@ from tassl.evaluation.statistics import (
     score_draws,
     subject_weights,
 )
-from tassl.evaluation.verdict import NO_EVIDENCE, Arm, compare
+from tassl.evaluation.verdict import compare
 
 TRUTH, SUBJECTS, DRAWS, RESAMPLES = 0.7, 120, 3, 200
 
@@ -174,15 +175,17 @@ class TestEstimate:
         scores = score_draws([table], "dice", subject_weights(table.subject, 50, 0))
         assert estimate(scores, 0.95).p == 1
 
-    def test_detectable_difference_is_found_with_its_power(self):
+    @pytest.mark.parametrize("comparisons", [1, 20])
+    def test_detectable_difference_is_found_with_its_power(self, comparisons: int):
         """At the detectable difference, 80% of studies find it."""
         effects = {"draw": 0.0}
         found = []
         for study in range(200):
             simulation = Simulation(np.random.default_rng((3, study)), **effects)
-            none = estimate(simulation.score().minus(simulation.score()), 0.95)
+            same = simulation.score().minus(simulation.score())
+            none = estimate(same, 0.95, comparisons=comparisons)
             moved = simulation.score(TRUTH + none.detectable).minus(simulation.score())
-            found.append(estimate(moved, 0.95).p < 0.05)
+            found.append(estimate(moved, 0.95).p * comparisons < 0.05)
         assert 0.7 < np.mean(found) < 0.9
 
 

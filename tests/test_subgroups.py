@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tassl.evaluation.metrics import score_once
+from tassl.evaluation.statistics import Estimate
 from tassl.evaluation.subgroups import Gap, list_groups, score_subgroups
 
 SUBJECTS = 120
@@ -90,6 +91,46 @@ def test_best_is_the_lowest_of_an_error():
     _, (gap,) = score_subgroups({"arm": [table]}, {"sex": names}, "mae", 0.95)
     assert (gap.best, gap.worst) == ("near", "far")
     assert gap.difference.high < 0
+
+
+class TestFindings:
+    """The first finding is told well, the second not at all; site B never shows the second."""
+
+    names = np.array(["A", "B"], dtype=object)[np.arange(SUBJECTS) // 60]
+
+    def invent(self) -> pd.DataFrame:
+        rng = np.random.default_rng(0)
+        first = np.arange(SUBJECTS) % 2
+        second = np.where(self.names == "A", (np.arange(SUBJECTS) // 2) % 2, 0)
+        return pd.DataFrame(
+            {"subject": range(SUBJECTS), "finding_0": first, "finding_1": second,
+             "score_0": first * 0.6 + 0.4 * rng.random(SUBJECTS),
+             "score_1": rng.random(SUBJECTS)}
+        ).astype({"finding_0": float, "finding_1": float})  # fmt: skip
+
+    def score(self, table: pd.DataFrame) -> tuple[dict[str, Estimate | None], list[Gap]]:
+        groups, gaps = score_subgroups({"arm": [table]}, {"site": self.names}, "mean_auroc", 0.95)
+        return {group.name: group.score for group in groups}, gaps
+
+    def test_all_groups_have_the_mean_of_the_same(self):
+        found, (gap,) = self.score(self.invent())
+        assert [score.value for score in found.values() if score] == [1, 1]
+        assert gap.difference.value == 0
+
+    def test_none_in_common_leaves_no_score(self):
+        table = self.invent()
+        table.loc[self.names == "B", "finding_0"] = np.nan
+        assert self.score(table) == ({"A": None, "B": None}, [])
+
+    def test_a_group_too_small_to_be_scored_takes_none_away(self):
+        names = np.where(np.arange(SUBJECTS) < 8, "few", self.names)
+        groups, _ = score_subgroups(
+            {"arm": [self.invent()[:60]]}, {"site": names[:60]}, "mean_auroc", 0.95
+        )
+        scores = {group.name: group.score for group in groups}
+        assert scores["few"] is None
+        assert scores["A"] is not None
+        assert 0.5 < scores["A"].value < 0.9
 
 
 def test_groups_by_age_sex_site_and_size():

@@ -11,7 +11,7 @@ import pytest
 
 from tassl.errors import InputError, OptionError
 from tassl.evaluation.splits import draw_subsets
-from tassl.steps import make_study
+from tassl.study.choices import make_study
 from tassl.study.subsets import read_subsets, write_subsets
 
 USABLE = np.arange(4, 34)

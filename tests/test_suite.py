@@ -18,6 +18,7 @@ from tests.report_fixture import Plot, invent_run
 
 from tassl import cli
 from tassl.data.layouts import index
+from tassl.data.phantom.findings import NAMES
 from tassl.errors import InputError, OptionError, RunFolderError, TasslError, UnknownName
 from tassl.evaluation.pairing import read_tested
 from tassl.evaluation.statistics import estimate
@@ -32,8 +33,9 @@ from tassl.suite.judging import (
     tabulate_claims,
 )
 from tassl.suite.pooling import pool
-from tassl.suite.reading import CHOICES, read_suite
+from tassl.suite.reading import read_suite
 from tassl.suite.running import run_cells
+from tassl.suite.schema import CHOICES
 
 DRAWN = {"subjects": 60, "size": 24, "images_per_subject": 1}
 KIND = {"modality": "ultrasound", "task": "classification"}
@@ -206,6 +208,24 @@ def test_a_set_is_cut_evenly_and_always_alike(tmp_path: Path):
     assert (kept.table.subject.value_counts() == 2).all()
     assert cut_subjects(index(file), 50).table.id.tolist() == kept.table.id.tolist()
     assert len(cut_subjects(index(file), 500).table) == 200
+
+
+def test_cut_keeps_every_finding(tmp_path: Path):
+    answers = np.zeros((100, 2), int)
+    answers[:40, 0], answers[::10, 1] = 1, 1
+    file = tmp_path / "d.npz"
+    np.savez(file, images=np.arange(6400).reshape(100, 8, 8) % 251, labels=answers)
+    kept = cut_subjects(index(file), 50).table
+    assert np.sum(kept.findings.tolist(), axis=0).tolist() == [20, 5]
+
+
+def test_phantoms_of_a_multilabel_set_have_findings(tmp_path: Path):
+    drawn = {"subjects": 20, "size": 16, "dims": 3}
+    own = {"phantom": drawn, "modality": "ct", "task": "multilabel"}
+    suite = read_suite(str(write_suite(tmp_path, change("sets", "bad", **own))))
+    cell = list_cells(suite, tmp_path)[1]
+    gather_data(cell)
+    assert index(cell.data).classes == NAMES
 
 
 def test_costs_come_from_earlier_runs_then_from_the_suite(tmp_path: Path):

@@ -12,8 +12,9 @@ import pytest
 from plotly.graph_objects import Figure
 
 from tassl.evaluation.effects import wilson_interval
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.protocol import Protocol
-from tassl.evaluation.verdict import Arm, compare, score_all, tabulate
+from tassl.evaluation.verdict import compare, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.report.loading import load_run
 from tassl.report.reliability import draw_reliability

@@ -16,9 +16,9 @@ from tassl.adaptation import Examples, Tuning, _groups, fit_head
 from tassl.checkpoint import build_encoder
 from tassl.data.tensors import Tensors
 from tassl.errors import OptionError
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 from tassl.heads.classifier import Classifier
 from tassl.heads.probe import fit_probe
 from tassl.modality.base import Augmentation

@@ -9,20 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tassl.evaluation.finding import HELPS, HURTS, NO_EVIDENCE, Arm, Finding
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import Estimate, Scores
-from tassl.evaluation.verdict import (
-    HELPS,
-    HURTS,
-    NO_EVIDENCE,
-    Arm,
-    Finding,
-    _word,
-    compare,
-    conclude,
-    score_all,
-    tabulate,
-)
+from tassl.evaluation.verdict import _word, compare, conclude, score_all, tabulate
 
 ARMS = [
     Arm("scratch", "", "finetune"),

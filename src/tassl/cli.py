@@ -278,7 +278,7 @@ def protocol(
     **choices: Any,
 ) -> None:
     """Say what every comparison does: splits, budgets, arms, tuning, intervals, tests, verdict."""
-    from tassl.steps import make_protocol
+    from tassl.study.choices import make_protocol
     from tassl.study.rules import describe_protocol, list_facts
 
     rules = make_protocol(**choices)
@@ -345,8 +345,7 @@ def _show(outcome: Outcome) -> None:
 
     from tassl.evaluation.metrics import METRICS, show_score
 
-    metric, unit = METRICS[str(outcome.verdict["metric"])].title, outcome.verdict["measured_in"]
-    metric += f" ({unit})" if unit else ""
+    metric = METRICS[str(outcome.verdict["metric"])].name(str(outcome.verdict["measured_in"]))
     table = Table("arm", "labels", metric, "95% interval", "against the best baseline")
     for row in outcome.results.to_dict("records"):
         if row["metric"] == outcome.verdict["metric"]:

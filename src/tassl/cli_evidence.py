@@ -14,6 +14,7 @@ import typer
 from tassl.advisor.evidence.schema import DIMS, MODALITY, REGIMES, SSL, TABLES, TASKS
 from tassl.modality import MODALITIES
 from tassl.registry import look_up
+from tassl.terminal import print_table
 
 app = typer.Typer(
     help="Published results on self-supervised learning, with sources, and your own runs.",
@@ -66,7 +67,7 @@ def list_rows(
             typer.echo(_describe(finding))
     else:
         names = SHOWN[table]
-        _print(names, [[unparse(row[name]) for name in names] for row in chosen[:rows]])
+        print_table(names, [[unparse(row[name]) for name in names] for row in chosen[:rows]])
     if len(chosen) > rows:
         typer.echo(f"and {len(chosen) - rows} more rows: --rows or --export shows them")
     typer.echo(", ".join(f"{len(getattr(found, name))} {name}" for name in TABLES))
@@ -100,7 +101,7 @@ def gaps(modality: Modality = None, task: Task = None) -> None:
         [kind, job, *(str(counts[kind, job, paradigm] or "-") for paradigm in SSL)]
         for kind, job in product(kinds, jobs)
     ]
-    _print(("modality", "task", *SSL), lines)
+    print_table(("modality", "task", *SSL), lines)
     typer.echo(f"{empty} of {len(lines) * len(SSL)} cells are empty (-); numbers count studies")
 
 
@@ -114,7 +115,7 @@ def flow() -> None:
         [row["stage"], row["reason"], *(str(row[name]) for name in counted)] for row in load_flow()
     ]
     included = ["included", "", *(str(len(getattr(load(), name))) for name in counted)]
-    _print(("stage", "reason", *counted), [*lines, included])
+    print_table(("stage", "reason", *counted), [*lines, included])
 
 
 @app.command()
@@ -134,14 +135,3 @@ def _describe(finding: Any) -> str:
     facts = ", ".join(finding[name] for name in place if finding[name])
     source = f"{finding['source_url']} ({finding['seen']})"
     return f"{finding['study_id']}: {facts}\n  {finding['finding']}\n  {source}"
-
-
-def _print(names: Any, rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*names, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)

@@ -6,13 +6,13 @@ Heavy imports stay inside commands.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tassl.errors import OptionError
+from tassl.terminal import print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +133,7 @@ def _show_benchmark(done: Benchmark) -> None:
 
     if done.judgements:
         found = claims_table(done.judgements)
-        _print(found.columns, found.rows)
+        print_table(found.columns, found.rows)
     for row in done.states.loc[done.states.state == "failed"].to_dict("records"):
         typer.echo(f"failed   {row['folder']}: {row['reason']}")
     typer.echo(f"Table: {done.out / 'suite.csv'}")
@@ -142,9 +142,10 @@ def _show_benchmark(done: Benchmark) -> None:
 
 def _show_comparison(rows: pd.DataFrame) -> None:
     from tassl.evaluation.metrics import METRICS, show_score
+    from tassl.report.claims import blame_number, tell_word
 
     names = ("labels", "first", "second", "difference", "95% interval", "adjusted p", "better")
-    lines = []
+    lines, why = [], blame_number(len(rows), "comparisons")
     for row in rows.to_dict("records"):
         means = (
             f"{row[f'{side}_arm']} {show_score(row[f'{side}_mean'])}"
@@ -152,8 +153,9 @@ def _show_comparison(rows: pd.DataFrame) -> None:
         )
         ends = (show_score(row[f"difference_{end}"], "+") for end in ("low", "high"))
         gap, p = show_score(row["difference"], "+"), show_score(row["p_adjusted"])
-        lines.append((row["budget"], *means, gap, " to ".join(ends), p, row["verdict"]))
-    _print(names, lines)
+        word = tell_word(row["verdict"], row["difference_low"], row["difference_high"], why)
+        lines.append((row["budget"], *means, gap, " to ".join(ends), p, word))
+    print_table(names, lines)
     card, told = METRICS[rows.metric[0]], rows.iloc[0]
     typer.echo(
         f"{card.title} on {told.test_subjects} test subjects, first minus second; {card.wish}"
@@ -167,14 +169,3 @@ def _split_pair(item: str) -> tuple[str, str]:
     if not (first and equals and second):
         raise OptionError(f"--pair is {item!r}; wanted FIRST=SECOND, two names of arms.")
     return first, second
-
-
-def _print(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*names, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,21 @@ from tassl.checkpoint import Checkpoint
 from tassl.data.audit import SEVERITIES, Audit
 from tassl.data.files import write_json
 from tassl.errors import OptionError
-from tassl.evaluation.protocol import Protocol
-from tassl.evaluation.verdict import Arm
+from tassl.evaluation.finding import Arm
 from tassl.pretraining import Plan, Ranks
 from tassl.report import write_audit, write_report, write_scout
 from tassl.scouting.records import Survey
 from tassl.study import Outcome, Study, run_study
+from tassl.study.choices import make_study
 from tassl.study.choosing import choose_safe
 from tassl.study.clock import Clock
 from tassl.study.folder import SPLIT, claim_folder
 from tassl.study.narrator import Narrator
-from tassl.study.preparation import Prepared, join_prepared, share_split
+from tassl.study.preparation import Prepared
 from tassl.study.pretraining import plan_one, pretrain_one
 from tassl.study.running import prepare_data
 from tassl.study.scouting import scout_study
+from tassl.study.sharing import join_prepared, share_split
 from tassl.study.trying import label_subsets, make_bench
 from tassl.trials import adapt_once
 
@@ -280,35 +281,6 @@ def adapt(
 def report(run: str | Path) -> Path:
     """Write report.html and card.md of a run folder anew; return the report's path."""
     return write_report(Path(run))
-
-
-def make_study(
-    data: str | Path,
-    *,
-    budgets: Sequence[float] | None = None,
-    draws: int | None = None,
-    **choices: Any,
-) -> Study:
-    """A study from choices by name; `budgets` and `draws` change the protocol's own.
-
-    Raises:
-        OptionError: A choice is unknown.
-    """
-    protocol = make_protocol(budgets, draws)
-    given = {name: value for name, value in choices.items() if value is not None}
-    try:
-        return Study(data=str(data), protocol=protocol, **given)
-    except TypeError as error:
-        raise OptionError(f"{error}. See tassl.study.Study for the choices.") from None
-
-
-def make_protocol(budgets: Sequence[float] | None = None, draws: int | None = None) -> Protocol:
-    """The protocol, with other label budgets or another number of draws where they are given."""
-    protocol = Protocol()
-    if budgets is not None:
-        rising = tuple(b if 0 < b < 1 else int(b) for b in sorted(budgets))
-        protocol = replace(protocol, budgets=rising)
-    return protocol if draws is None else replace(protocol, draws=draws)
 
 
 @contextmanager

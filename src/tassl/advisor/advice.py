@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from tassl.advisor.answering import answer_query
 from tassl.advisor.candidates import PUBLISHED, Options, choose_options
-from tassl.advisor.effects import NATURAL, SCRATCH
+from tassl.advisor.changing import list_changes
 from tassl.advisor.evidence import Evidence, load
-from tassl.advisor.guidelines import list_guidelines, pool_is_small
+from tassl.advisor.guidelines import list_guidelines
 from tassl.advisor.outlook import DRAWS, Gain, Outlook, look_ahead, tell_gain, weigh_step
 from tassl.advisor.posterior import Posterior, read_posterior
 from tassl.advisor.query import Query
 from tassl.methods import METHODS
-from tassl.modality import MODALITIES
 
-SMALL = 1.0  # points below which a lead does not count
 LEVEL_POINTS = 2.0  # within which a dear one waits: studies differ by far more
 DEAR = 1.5  # times the pass of the cheapest that is level
-SURE = 0.8  # probability of a gain below which a pilot should come first
-FEWEST_STUDIES = 2
 SHOWN_STUDIES = 3
-PRETRAIN = "pretrain"
-NOT = "do not pretrain"
-START_NATURAL = "start from natural-image weights"
-PILOT = "evidence too thin: run a pilot"
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,7 @@ class Advice:
 
     Args:
         query: What was asked.
-        answer: `PRETRAIN`, `NOT`, `START_NATURAL` or `PILOT`.
+        answer: What to do, as `answer_query` says.
         because: The reasons, most important first.
         baseline: What gains are told against.
         ranking: The best method of each paradigm, best first.
@@ -158,7 +151,7 @@ def weigh(
     posterior, evidence = posterior or read_posterior(), evidence or load()
     outlook = look_ahead(query, posterior)
     studies = count_studies(query, evidence, posterior)
-    answer, because = _decide(query, outlook, studies)
+    answer, because = answer_query(query, outlook, studies)
     rules = list_guidelines(query)
     return Advice(
         query=query,
@@ -170,7 +163,7 @@ def weigh(
         vetoes=outlook.vetoes,
         rules=tuple((g.key, g.rule.text, g.rule.strength, g.rule.source) for g in rules),
         banned=tuple(query.profile.banned),
-        changes=tuple(_list_changes(query, answer, outlook, posterior, studies))
+        changes=tuple(list_changes(query, answer, outlook, posterior, studies))
         if neighbours
         else (),
         studies=studies,
@@ -188,52 +181,6 @@ def count_studies(query: Query, evidence: Evidence, posterior: Posterior) -> int
             and line["study_id"] in posterior.studies
         }
     )
-
-
-def _decide(query: Query, outlook: Outlook, studies: int) -> tuple[str, list[str]]:
-    """The answer and its reasons."""
-    instead = START_NATURAL if query.natural_weights else NOT
-    if not outlook.methods:
-        return instead, ["every method is ruled out: see the vetoes"]
-    gain = tell_gain(outlook.gains[:, 0], query.task)
-    told = [
-        f"{METHODS[outlook.methods[0]].title} is expected to change the score by {gain.mean:+.1f} "
-        f"points against {name_arm(outlook.baseline)} (80% interval {gain.likely[0]:+.1f} to "
-        f"{gain.likely[1]:+.1f}); the probability of a gain is {gain.chance:.0%}",
-        *_compare_paradigms(query, outlook),
-    ]
-    if pool_is_small(query):
-        return instead, [
-            f"{query.images} images for {query.labels} labels are a small pool: pretraining on "
-            "fewer than 1500 images, less than three for each label, seldom pays (G-10, strong); "
-            "if at all, try masked restoration (G-11, moderate)",
-            *told,
-        ]
-    if outlook.baseline == NATURAL and gain.mean <= 0:
-        return START_NATURAL, told
-    if gain.mean <= 0:
-        return NOT, told
-    if studies < FEWEST_STUDIES:
-        count = "no study" if not studies else "one study"
-        return PILOT, [f"{count} with figures on {query.modality} {query.task}", *told]
-    if gain.chance < SURE:
-        return PILOT, [f"a gain is not sure enough: less than {SURE:.0%}", *told]
-    return PRETRAIN, told
-
-
-def _compare_paradigms(query: Query, outlook: Outlook) -> Iterator[str]:
-    """How much the choice of the paradigm matters."""
-    if len(outlook.methods) > 1:
-        lead = tell_gain(outlook.gains[:, 0], query.task).mean
-        lead -= tell_gain(outlook.gains[:, 1], query.task).mean
-        first, second = (METHODS[name].paradigm for name in outlook.methods[:2])
-        weight = "barely matters" if lead < SMALL else "matters"
-        yield f"the paradigm {weight} here: {first} leads {second} by {lead:.1f} points"
-
-
-def name_arm(arm: str) -> str:
-    """A baseline in words."""
-    return {SCRATCH: "training from scratch", NATURAL: "natural-image weights"}[arm]
 
 
 def _list_strategies(
@@ -271,38 +218,3 @@ def _list_moves(points: np.ndarray, posterior: Posterior, evidence: Evidence) ->
         title = ", ".join(str(part) for part in named if part) or study
         moves.append(Move(study, title, float(points[place]), line.get("source_url") or ""))
     return tuple(move for move in moves if abs(move.points) >= 0.05)
-
-
-def _list_changes(
-    query: Query, answer: str, outlook: Outlook, posterior: Posterior, studies: int
-) -> Iterator[str]:
-    """Neighbouring situations with another answer or another first paradigm."""
-    here = METHODS[outlook.methods[0]].paradigm if outlook.methods else ""
-    for words, changed in _list_variants(query):
-        there = look_ahead(changed, posterior)
-        other, _ = _decide(changed, there, studies)
-        first = METHODS[there.methods[0]].paradigm if there.methods else ""
-        if (other, first) != (answer, here):
-            yield f"{words}: {other}" + (f", {first} first" if first else "")
-
-
-def _list_variants(query: Query) -> Iterator[tuple[str, Query]]:
-    if query.labels:
-        more = query.labels * 10
-        yield (
-            f"with {more} labels",
-            replace(query, labels=more, images=max(query.images, more) if query.images else None),
-        )
-        if query.labels >= 10:
-            yield f"with {query.labels // 10} labels", replace(query, labels=query.labels // 10)
-    if query.images:
-        yield f"with {query.images * 10} images", replace(query, images=query.images * 10)
-    if len(MODALITIES[query.modality].dims) > 1 and not query.natural_weights:
-        space = 5 - query.space
-        yield f"in {space}D", replace(query, dims=space)
-    where = "global" if query.where == "local" else "local"
-    yield f"if the sign is {where}", replace(query, locality=where)
-    if query.space == 2:
-        words = "without" if query.natural_weights else "with"
-        changed = replace(query, natural_weights=not query.natural_weights)
-        yield f"{words} natural-image weights at hand", changed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tassl.advisor.advice import Advice, Strategy, name_arm
+from tassl.advisor.advice import Advice, Strategy
+from tassl.advisor.answering import name_arm
 from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.modality import MODALITIES

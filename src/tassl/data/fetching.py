@@ -92,7 +92,9 @@ def fetch(url: str, file: Path, md5: str, *, on_bytes: OnBytes = lambda done, to
             )
         os.replace(draft, file)
     except OSError as error:
-        raise OptionError(f"{file} cannot be written ({error.strerror or error}).") from None
+        raise OptionError(
+            f"{file} cannot be written ({error.strerror or error}). Choose an --out that can."
+        ) from None
     return True
 
 

@@ -6,11 +6,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tassl.errors import RunFolderError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FULL = ("No space left", "quota exceeded", "PytorchStreamWriter failed writing")
 
@@ -45,6 +48,11 @@ def write_arrays(file: Path, arrays: dict[str, Any]) -> None:
             np.savez_compressed(target, **arrays)
 
     write_atomically(file, save)
+
+
+def write_table(file: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet without its index, whole or not at all."""
+    write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
 
 
 def write_text(file: Path, text: str) -> None:

@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tassl.data.files import write_atomically
+from tassl.data.files import write_table
 from tassl.errors import InputError, LeakError, OptionError
 
 BLANK: dict[str, object] = {
@@ -172,7 +172,7 @@ def write_manifest(manifest: Manifest, file: Path) -> None:
         "instances": manifest.instances,
         "set_aside": [[item.file, item.reason] for item in manifest.set_aside],
     }
-    write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
+    write_table(file, table)
 
 
 def rename_subjects(manifest: Manifest, pattern: str) -> Manifest:
@@ -188,7 +188,10 @@ def rename_subjects(manifest: Manifest, pattern: str) -> Manifest:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise OptionError(f"--subject {pattern!r} is not a regular expression: {error}.") from None
+        raise OptionError(
+            f"--subject {pattern!r} is not a regular expression: {error}. "
+            r"Mend it, as in 'patient(\d+)_'."
+        ) from None
     if compiled.groups != 1:
         raise OptionError(
             f"--subject {pattern!r} has {compiled.groups} groups; give exactly one, "
@@ -217,7 +220,8 @@ def check_manifest(manifest: Manifest) -> Manifest:
             + (f"Set aside: {reasons}" if reasons else "Give a folder or file that holds images.")
         )
     if not table.id.is_unique:
-        raise InputError(f"The image id {table.id[table.id.duplicated()].iloc[0]!r} stands twice.")
+        twice = table.id[table.id.duplicated()].iloc[0]
+        raise InputError(f"The image id {twice!r} stands twice. Give each image one of its own.")
     sides = table[table.split != ""].groupby("subject").split.nunique()
     if crossing := sorted(sides.index[sides > 1]):
         more = f" and {len(crossing) - NAMED} more" if len(crossing) > NAMED else ""

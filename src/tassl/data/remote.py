@@ -62,14 +62,13 @@ def is_remote(data: str | Path) -> bool:
     return bool(re.match(r"[A-Za-z][\w.+-]*://", str(data)))
 
 
-def localise(uri: str, cache: Path | None = None, *, watch: Watch = unwatched) -> Path:
-    """Mirror a remote file or folder, and return the local copy.
+def localise(uri: str, *, watch: Watch = unwatched) -> Path:
+    """Mirror a remote file or folder in TASSL_CACHE, and return the local copy.
 
     What was cut is resumed; what was changed there is fetched anew; what is gone there goes here.
 
     Args:
         uri: Address with its protocol.
-        cache: Folder of all mirrors; `remote` in TASSL_CACHE, or in ~/.cache/tassl, unless given.
         watch: Shows how far the transfer is.
 
     Raises:
@@ -82,7 +81,7 @@ def localise(uri: str, cache: Path | None = None, *, watch: Watch = unwatched) -
         return Path(url2pathname(urlsplit(uri).path))
     try:
         files = _list_url(uri) if protocol in ("http", "https") else _list_files(uri, name)
-        return _mirror(files, name, cache or _default_cache(), watch)
+        return _mirror(files, name, _default_cache(), watch)
     except OSError as error:
         raise OptionError(
             f"The copy of {name} cannot be written ({error.strerror or type(error).__name__}). "

@@ -16,6 +16,7 @@ from tassl.evaluation.columns import columns_of, divide
 
 BINS = 15
 
+# Scores (row,), whether each is positive (row,), weights (resample, row) -> (resample,).
 Binary = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -125,7 +126,7 @@ def measure_reliability(table: pd.DataFrame, weights: np.ndarray) -> Reliability
 
 
 def bin_surety(surest: np.ndarray) -> np.ndarray:
-    """Number of the even bin that each highest probability is in; a bin has its upper end."""
+    """Number of the even bin that each probability is in; a bin has its upper end."""
     return np.clip(np.ceil(surest * BINS).astype(int) - 1, 0, BINS - 1)
 
 

@@ -58,3 +58,16 @@ class Finding:
     effect: Effect | None = None
     wilcoxon: float | None = None
     disputed: bool = False
+
+
+def is_unclaimed(verdict: str, low: float, high: float) -> bool:
+    """Whether a difference without evidence has an interval that leaves zero out.
+
+    Such an interval counts for one comparison alone; the verdict counts them all.
+
+    Args:
+        verdict: "helps", "no evidence" or "hurts".
+        low: Lower end of the interval.
+        high: Upper end.
+    """
+    return verdict == NO_EVIDENCE and (low > 0 or high < 0)

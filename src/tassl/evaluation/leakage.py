@@ -18,13 +18,12 @@ import numpy as np
 import pandas as pd
 
 from tassl.evaluation.columns import divide
-from tassl.evaluation.statistics import Estimate, Scores, estimate, subject_weights
+from tassl.evaluation.statistics import CHECK_RESAMPLES, Estimate, Scores, estimate, subject_weights
 
 FEWEST = 10  # subjects of a site and class
 FOLDS, REPEATS = 5, 3
 SPREAD = (1 + FOLDS / (FOLDS - 1)) ** 0.5  # folds share what they are fitted to, so errors agree
 NEIGHBOURS = 10
-RESAMPLES = 500
 MOST_IMAGES = 2000
 
 
@@ -113,7 +112,7 @@ def measure_leakage(
     features: np.ndarray, cells: Cells, confidence: float, seed: int = 0
 ) -> Leakage:
     """Measure what features of the images of `cells`, (image, width), tell of their sites."""
-    weights = subject_weights(pd.Series(cells.subject), RESAMPLES, seed)
+    weights = subject_weights(pd.Series(cells.subject), CHECK_RESAMPLES, seed)
     chance = 1 / len(cells.sites)
     hits = [predict_sites(features, cells, seed + k) == cells.site for k in range(REPEATS)]
     scores = [balance(cells, hit, weights) - chance for hit in hits]
@@ -142,7 +141,13 @@ def predict_sites(features: np.ndarray, cells: Cells, seed: int) -> np.ndarray:
 
 
 def balance(cells: Cells, hits: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of hits, mean over all pairs of site and class; the plain one, then each resample."""
+    """Share of hits, mean over all pairs of site and class, (1 + resample,); the plain one first.
+
+    Args:
+        cells: The images.
+        hits: Whether the site of each was told, (image,).
+        weights: How often each is drawn, (resample, image).
+    """
     member = np.eye(len(cells.sites) * cells.groups)[cells.number]
     counted = np.vstack([np.ones(len(hits)), weights])
     return divide(counted @ (member * hits[:, None]), counted @ member).mean(1)
@@ -172,7 +177,7 @@ def weigh_neighbours(features: np.ndarray, cells: Cells) -> tuple[np.ndarray, np
 
 
 def robustness_index(same: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of the former in both; the plain one, then each resample.
+    """Share of the former in both, (1 + resample,); the plain one first.
 
     A subject that is drawn twice counts twice as neighbour as well: some are that of many.
     """

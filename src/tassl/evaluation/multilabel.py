@@ -15,6 +15,7 @@ import pandas as pd
 from tassl.evaluation.classification import (
     BINS,
     Binary,
+    bin_surety,
     binary_auprc,
     binary_auroc,
 )
@@ -67,6 +68,5 @@ def _over_findings(score: Binary, table: pd.DataFrame, weights: np.ndarray) -> n
 
 
 def _calibration_error(scores: np.ndarray, shown: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    bins = np.clip(np.ceil(scores * BINS).astype(int) - 1, 0, BINS - 1)  # a bin has its upper end
-    gaps = weights @ (np.eye(BINS)[bins] * (scores - shown)[:, None])
+    gaps = weights @ (np.eye(BINS)[bin_surety(scores)] * (scores - shown)[:, None])
     return divide(np.abs(gaps).sum(1), weights.sum(1))

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from tassl.errors import InputError, OptionError, RunFolderError, UnknownName
+from tassl.errors import InputError, RunFolderError, UnknownName
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.metrics import METRICS
 from tassl.evaluation.protocol import Protocol
 from tassl.evaluation.statistics import (
@@ -24,7 +25,6 @@ from tassl.evaluation.statistics import (
     score_draws,
     subject_weights,
 )
-from tassl.evaluation.verdict import Arm
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, yaml.YAMLError)
 FIRST, SECOND, NEITHER = "first", "second", "no evidence"
@@ -63,7 +63,7 @@ class Tested:
     def budgets(self) -> list[str]:
         """Label budgets from few to all."""
         found = {budget for _, budget in self.tables}
-        return sorted(found, key=lambda name: float(name) if name.isdigit() else np.inf)
+        return sorted(found, key=lambda n: np.inf if n == "all" else float(n.removesuffix("%")))
 
     @property
     def protocol(self) -> Protocol:
@@ -198,12 +198,15 @@ def compare_runs(
             f"{first.folder} and {second.folder} have no {what} in common. "
             + ("Give runs with one." if pairs else "Name two with --pair FIRST=SECOND.")
         )
-    rows = [row for budget in budgets for row in _compare_budget(first, second, pairs, budget)]
+    several = len(budgets) * len(pairs)
+    rows = [
+        row for budget in budgets for row in _compare_budget(first, second, pairs, budget, several)
+    ]
     return _judge(pd.DataFrame(rows), first)
 
 
 def _compare_budget(
-    first: Tested, second: Tested, pairs: Mapping[str, str], budget: str
+    first: Tested, second: Tested, pairs: Mapping[str, str], budget: str, several: int
 ) -> list[dict[str, Any]]:
     scored = [
         (first.score(ours, budget), second.score(theirs, budget)) for ours, theirs in pairs.items()
@@ -211,7 +214,7 @@ def _compare_budget(
     gaps = [subtract(a, b) for a, b in scored]
     rows = []
     for (ours, theirs), (a, b), gap in zip(pairs.items(), scored, gaps, strict=True):
-        found = estimate(gap, first.protocol.confidence, gaps)
+        found = estimate(gap, first.protocol.confidence, gaps, comparisons=several)
         rows.append(
             {
                 "first_arm": ours,
@@ -241,22 +244,6 @@ def subtract(first: Scores, second: Scores) -> Scores:
 
 def _cut(scores: Scores, draws: int) -> Scores:
     return Scores(scores.observed[:draws], scores.resampled[:, :draws], scores.subjects)
-
-
-def average(parts: Sequence[Scores]) -> Scores:
-    """Mean of the scores of several arms, draw by draw and resample by resample.
-
-    Raises:
-        OptionError: There is nothing to average.
-    """
-    if not parts:
-        raise OptionError("No arm came to average; name at least one.")
-    draws = min(len(part.observed) for part in parts)
-    return Scores(
-        np.mean([part.observed[:draws] for part in parts], axis=0),
-        np.mean([part.resampled[:, :draws] for part in parts], axis=0),
-        parts[0].subjects,
-    )
 
 
 def draw_alike(first: Tested, second: Tested, budget: str, draws: int) -> bool:

@@ -9,9 +9,15 @@ import numpy as np
 import pandas as pd
 
 from tassl.evaluation.multilabel import split_findings
-from tassl.evaluation.statistics import Estimate, estimate, score_draws, subject_weights
+from tassl.evaluation.statistics import (
+    CHECK_RESAMPLES,
+    Estimate,
+    estimate,
+    score_draws,
+    subject_weights,
+)
 
-METRIC, RESAMPLES = "auroc", 500
+METRIC = "auroc"
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ def score_findings(
         seed: Of the resamples.
     """
     first = next(iter(predictions.values()))[0]
-    weights = subject_weights(first.subject, RESAMPLES, seed)
+    weights = subject_weights(first.subject, CHECK_RESAMPLES, seed)
     return [
         _score(arm, name, parts, weights, confidence)
         for arm, tables in predictions.items()

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from tassl.evaluation.statistics import (
+    CHECK_RESAMPLES,
     Estimate,
     Scores,
     adjust_holm,
+    average,
     estimate,
     score_draws,
     subject_weights,
 )
 
-RESAMPLES = 500
 MEAN = "mean of all"
 
 
@@ -70,7 +70,7 @@ def measure_drops(
         means: Whether the mean over all kinds of each severity comes last.
         seed: Of the resamples.
     """
-    weights = subject_weights(next(iter(plain.values())).subject, RESAMPLES, seed)
+    weights = subject_weights(next(iter(plain.values())).subject, CHECK_RESAMPLES, seed)
     before = {arm: score_draws([table], metric, weights) for arm, table in plain.items()}
     after = {
         arm: {change: score_draws([t], metric, weights) for change, t in tables.items()}
@@ -100,12 +100,7 @@ def measure_drops(
 
 def _average(scores: Mapping[tuple[str, int], Scores]) -> dict[tuple[str, int], Scores]:
     """The means over the kinds of each severity."""
-    means = {}
-    for severity in sorted({severity for _, severity in scores}):
-        own = [score for (_, other), score in scores.items() if other == severity]
-        means[MEAN, severity] = Scores(
-            np.mean([score.observed for score in own], axis=0),
-            np.mean([score.resampled for score in own], axis=0),
-            own[0].subjects,
-        )
-    return means
+    return {
+        (MEAN, severity): average([own for (_, other), own in scores.items() if other == severity])
+        for severity in sorted({severity for _, severity in scores})
+    }

@@ -116,7 +116,16 @@ def _measure_class(
 def measure_distances(
     predicted: np.ndarray, truth: np.ndarray, spacing: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of every boundary voxel of one mask to the nearest of the other, both ways."""
+    """Distance of every boundary voxel of one mask to the nearest of the other, both ways.
+
+    Args:
+        predicted: Booleans, (*space), some of them true.
+        truth: The same.
+        spacing: Voxel size in mm; distances have its unit.
+
+    Returns:
+        From the predicted to the true boundary, (voxel,), and back.
+    """
     one, other = (
         np.argwhere(mask ^ ndimage.binary_erosion(mask)) * np.asarray(spacing)
         for mask in (predicted, truth)
@@ -125,7 +134,7 @@ def measure_distances(
 
 
 def lesion_f1(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """F1 over connected parts, corners joined: a part is found if the other mask touches it."""
+    """F1 over connected parts (corners joined) of masks (*space); what is touched is found."""
     if not truth.any() or not predicted.any():
         return np.nan if not truth.any() else 0.0
     recall, precision = _share_touched(truth, predicted), _share_touched(predicted, truth)

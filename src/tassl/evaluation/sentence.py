@@ -16,6 +16,7 @@ from tassl.evaluation.finding import (
     NO_EVIDENCE,
     OVERALL,
     Finding,
+    is_unclaimed,
 )
 from tassl.evaluation.metrics import METRICS, show_score
 from tassl.evaluation.statistics import POWER, Estimate
@@ -29,6 +30,7 @@ class Told:
         budgets: The finding that decides each budget.
         whole: The one that decides over all budgets, None from a single budget.
         savings: Its labels saved, budget by budget.
+        comparisons: All findings of the study.
         metric: What they compare.
         unit: What a label budget counts.
         measured_in: Unit of the metric, where it has one.
@@ -37,6 +39,7 @@ class Told:
     budgets: Sequence[Finding]
     whole: Finding | None
     savings: Sequence[Saving]
+    comparisons: Sequence[Finding]
     metric: str
     unit: str
     measured_in: str = ""
@@ -65,6 +68,7 @@ def tell(told: Told, subjects: int, draws: int) -> str:
         draws: Label subsets per budget.
     """
     parts = [*_tell_budgets(told), *_tell_whole(told)]
+    parts += _tell_unclaimed(told) if draws >= FEWEST_DRAWS else []
     if all(finding.verdict != HELPS for finding in (*told.budgets, told.whole) if finding):
         parts.append("On this evidence, do not pretrain.")
     if disputed := [f.budget for f in (*told.budgets, told.whole) if f and f.disputed]:
@@ -123,6 +127,26 @@ def _tell_whole(told: Told) -> list[str]:
             f"with {equal} [{low}, {high}]."
         )
     return parts
+
+
+def _tell_unclaimed(told: Told) -> list[str]:
+    """Why intervals that leave zero out are no evidence, where there are any."""
+    found = [
+        finding
+        for finding in told.comparisons
+        if is_unclaimed(finding.verdict, finding.difference.low, finding.difference.high)
+    ]
+    several = len(told.comparisons)
+    if not found or several == 1:
+        return []
+    least = show_score(min(finding.p_adjusted for finding in found))
+    whose, p = ("their own intervals leave", f"p is {least} or more")
+    if len(found) == 1:
+        whose, p = "its own interval leaves", f"p is {least}"
+    return [
+        f"Not claimed: {len(found)} of the {several} comparisons, though {whose} zero out. Some do "
+        f"so by chance; corrected for all {several} (Holm), {p}."
+    ]
 
 
 def _where(budgets: Sequence[str], unit: str) -> str:

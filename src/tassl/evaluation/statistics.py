@@ -25,9 +25,11 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from tassl.errors import OptionError
 from tassl.evaluation.metrics import METRICS
 
 POWER = 0.8
+CHECK_RESAMPLES = 500  # of what stands beside the verdict
 ROUNDING = 1e-12
 MOST_LEAN = 0.4  # skewness beyond which the cubic runs off: at 0.5 it reaches four times as far
 SHARED = 0.25  # correlation of the variances of two differences from one baseline
@@ -42,7 +44,8 @@ class Estimate:
         low: Lower end of the interval.
         high: Upper end.
         p: Two-sided probability of a value this far from zero, were zero true.
-        detectable: Smallest true value that would be found with 80% power.
+        detectable: Smallest true value that would be found with 80% power, in the strictest step
+            of Holm's correction where there are several comparisons.
     """
 
     value: float
@@ -104,6 +107,22 @@ def score_draws(tables: Sequence[pd.DataFrame], metric: str, weights: np.ndarray
     )
 
 
+def average(parts: Sequence[Scores]) -> Scores:
+    """Mean of scores on the same subjects, over the draws that all have.
+
+    Raises:
+        OptionError: There is nothing to average.
+    """
+    if not parts:
+        raise OptionError("No arm came to average; name at least one.")
+    draws = min(len(part.observed) for part in parts)
+    return Scores(
+        np.mean([part.observed[:draws] for part in parts], axis=0),
+        np.mean([part.resampled[:, :draws] for part in parts], axis=0),
+        parts[0].subjects,
+    )
+
+
 def _mean_by_subject(
     tables: Sequence[pd.DataFrame], each: Callable[[pd.DataFrame], np.ndarray]
 ) -> np.ndarray:
@@ -113,7 +132,12 @@ def _mean_by_subject(
 
 
 def estimate(
-    scores: Scores, confidence: float, like: Sequence[Scores] = (), *, skewed: bool = False
+    scores: Scores,
+    confidence: float,
+    like: Sequence[Scores] = (),
+    *,
+    skewed: bool = False,
+    comparisons: int = 1,
 ) -> Estimate:
     """Mean over draws, with an interval from the variation of subjects and of draws.
 
@@ -126,6 +150,7 @@ def estimate(
         confidence: Level of the interval.
         like: Scores whose draws vary for the same reasons (the other arms of the budget).
         skewed: Let the interval lean as the resamples do.
+        comparisons: How many the probability will be corrected for.
     """
     value = float(scores.observed.mean())
     resampled = scores.resampled[np.isfinite(scores.resampled).all(axis=1)]
@@ -135,13 +160,14 @@ def estimate(
     least = 2.0 ** (1 - scores.subjects) if value else 1.0
     if error <= ROUNDING * abs(value):
         return Estimate(value, value, value, least, 0.0)
-    reach, power = special.stdtrit(freedom, (0.5 + confidence / 2, POWER))
+    strict = 1 - (1 - confidence) / 2 / comparisons
+    reach, far, power = special.stdtrit(freedom, (0.5 + confidence / 2, strict, POWER))
     p = 2 * float(special.stdtr(freedom, -abs(value) / error))
     means = resampled.mean(axis=1)
     lean = float(np.mean(((means - means.mean()) / error) ** 3)) if skewed else 0.0
     lean = min(max(lean, -MOST_LEAN), MOST_LEAN)
     low, high = (value - error * _untransform(end, lean) for end in (reach, -reach))
-    return Estimate(value, low, high, max(p, least), float((reach + power) * error))
+    return Estimate(value, low, high, max(p, least), float((far + power) * error))
 
 
 def _measure_error(

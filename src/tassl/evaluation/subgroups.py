@@ -12,8 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tassl.evaluation.columns import columns_of
 from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.shared_findings import keep_shared
 from tassl.evaluation.statistics import (
+    CHECK_RESAMPLES,
     Estimate,
     Scores,
     estimate,
@@ -22,7 +25,6 @@ from tassl.evaluation.statistics import (
 )
 
 FEWEST, FEWEST_PER_CLASS = 10, 5  # subjects
-RESAMPLES = 500
 BANDS = {"under 18": 0.0, "18 to 39": 18.0, "40 to 64": 40.0, "65 and over": 65.0}
 THIRDS = ("smallest third", "middle third", "largest third")
 
@@ -107,28 +109,36 @@ def score_subgroups(
         seed: Of the resamples.
     """
     first = next(iter(predictions.values()))[0]
-    weights = subject_weights(first.subject, RESAMPLES, seed)
+    weights = subject_weights(first.subject, CHECK_RESAMPLES, seed)
     groups, gaps = [], []
     for kind, names in kinds.items():
-        for arm, tables in predictions.items():
+        places = {
+            str(name): np.flatnonzero(names == name)
+            for name in sorted(set(names) - {""}, key=_place)
+        }
+        large = [rows for rows in places.values() if first.subject.iloc[rows].nunique() >= FEWEST]
+        for arm, tables in keep_shared(predictions, large, FEWEST_PER_CLASS).items():
             scores = {}
-            for name in sorted(set(names) - {""}, key=_place):
-                rows = np.flatnonzero(names == name)
+            for name, rows in places.items():
                 subjects, score = first.subject.iloc[rows].nunique(), None
-                if is_enough(first, rows):
+                if is_enough(tables[0], rows):
                     own = [table.iloc[rows] for table in tables]
                     scores[name] = score_draws(own, metric, weights[:, rows])
                     score = estimate(scores[name], confidence)
-                groups.append(Group(arm, kind, str(name), subjects, score))
+                groups.append(Group(arm, kind, name, subjects, score))
             if len(scores) > 1:
                 gaps.append(measure_gap(arm, kind, scores, metric, confidence))
     return groups, gaps
 
 
 def is_enough(table: pd.DataFrame, rows: np.ndarray) -> bool:
-    """Whether these rows of a prediction table hold enough subjects, of every class if any."""
+    """Whether these rows of a prediction table hold enough subjects, of every class if any.
+
+    Of several findings one must be known.
+    """
     part = table.iloc[rows]
-    if part.subject.nunique() < FEWEST:
+    findings = columns_of(part, "finding_")
+    if part.subject.nunique() < FEWEST or (findings.size and np.isnan(findings).all()):
         return False
     if "label" not in table:
         return True

@@ -75,6 +75,7 @@ def compare(
     card = METRICS[metric]
     baselines = [arm.name for arm in arms if not arm.method]
     pretrained = [arm.name for arm in arms if arm.method]
+    several = len(budgets) * len(pretrained)
     drafts: list[tuple[str, str, str, Estimate]] = []
     effects: list[Effect | None] = []
     for budget in budgets:
@@ -82,7 +83,8 @@ def compare(
         best = max(baselines, key=lambda name: card.merit(here[name].observed.mean()))
         pairs = [here[name].minus(here[best]) for name in pretrained]
         for name, pair in zip(pretrained, pairs, strict=True):
-            drafts.append((budget, name, best, estimate(pair, protocol.confidence, pairs)))
+            gap = estimate(pair, protocol.confidence, pairs, comparisons=several)
+            drafts.append((budget, name, best, gap))
             gaps = pair.by_subject
             found = None if gaps is None else measure_effect(gaps, card.sign, protocol.confidence)
             effects.append(found)
@@ -158,7 +160,7 @@ def conclude(
     }
     whole = shown.pop(OVERALL, None)
     saved = [saving for saving in savings if whole and saving.arm == whole.arm]
-    told = Told(list(shown.values()), whole, saved, metric, unit, measured_in)
+    told = Told(list(shown.values()), whole, saved, findings, metric, unit, measured_in)
     return {
         "sentence": tell(told, subjects, draws),
         "budgets": [asdict(finding) for finding in shown.values()],
@@ -166,6 +168,7 @@ def conclude(
         "metric": metric,
         "measured_in": measured_in,
         "test_subjects": subjects,
+        "comparisons": len(findings),
     }
 
 

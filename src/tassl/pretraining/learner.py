@@ -30,7 +30,15 @@ PROBED_SHARE = 8  # one image in so many, since every epoch is probed
 
 
 class Learner(lightning.LightningModule):
-    """Lets a `Method` be trained by Lightning."""
+    """Lets a `Method` be trained by Lightning.
+
+    Args:
+        method: What is trained.
+        tensors: The images.
+        rows: Rows to train on.
+        schedule: Epochs, batch, rates and seed.
+        partners: Natural positives, if there are any.
+    """
 
     groups: torch.Tensor
     places: torch.Tensor

@@ -28,8 +28,8 @@ from torch import Tensor
 from tassl.data.tensors import Tensors
 from tassl.errors import TasslError
 from tassl.pretraining.learner import Learner
-from tassl.pretraining.running import build_learner, picture_examples, train
 from tassl.pretraining.saving import ran_out_of_memory
+from tassl.pretraining.training import build_learner, picture_examples, train
 
 WARMUP, STEPS = 2, 6
 SECONDS_BETWEEN_LOOKS = 0.01
@@ -86,7 +86,10 @@ def measure_cost(
         return None
     if child.returncode:
         reason = (child.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
-        raise TasslError(f"Measuring a few steps of {job['method']} failed ({reason}).")
+        raise TasslError(
+            f"Measuring a few steps of {job['method']} failed ({reason}). Leave out --dry-run, "
+            "--memory and --time to see the training itself fail."
+        )
     answer = json.loads(child.stdout.splitlines()[-1])
     return Cost(**answer) if answer else None
 
@@ -114,7 +117,6 @@ def _measure(tensors: Tensors, rows: np.ndarray, most: float | None, job: dict[s
         train(Learner(learner.method, tensors, few, plan, learner.partners), None, watch)
         picture_examples(learner)
     method = learner.method
-    kept = [method.encoder] if method.decoder is None else [method.encoder, method.decoder]
     trained = [weight for weight in method.parameters() if weight.requires_grad]
     step = (watch.times[-1] - watch.times[WARMUP - 1]) / STEPS
     return Cost(
@@ -122,7 +124,7 @@ def _measure(tensors: Tensors, rows: np.ndarray, most: float | None, job: dict[s
         start=max(0.0, watch.times[0] - began - step) + watch.probe,
         step=step,
         probe=watch.probe,
-        checkpoint=sum(_size(part.parameters()) for part in kept),
+        checkpoint=_size(learner.kept_parts.parameters()),
         resume=_size(method.parameters()) + _size(method.buffers()) + 2 * _size(trained),
     )
 

@@ -18,8 +18,8 @@ from tassl.data.files import write_json
 from tassl.data.tensors import Tensors
 from tassl.errors import OptionError
 from tassl.methods import METHODS, MethodCard
+from tassl.pretraining.checking import check_fit
 from tassl.pretraining.measuring import Cost, measure_cost, own_memory, release_memory
-from tassl.pretraining.running import check_fit
 from tassl.pretraining.saving import explain_savings, list_savings
 from tassl.pretraining.schedule import Schedule
 from tassl.registry import look_up

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import gc
-import signal
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from tassl.checkpoint import (
     SIDECAR,
     Checkpoint,
     Recipe,
-    build_encoder,
     load_checkpoint,
     save_checkpoint,
 )
@@ -31,24 +25,21 @@ from tassl.errors import OptionError
 from tassl.health import Epoch
 from tassl.methods import METHODS, MethodCard
 from tassl.modality.base import Augmentation, ModalityProfile
-from tassl.networks import NETWORKS
-from tassl.optimisation import hold_memory, precision
-from tassl.pretraining.growing import check_growth
+from tassl.optimisation import precision
+from tassl.pretraining.checking import check_fit, check_same, check_sharing
 from tassl.pretraining.history import RESUME, History, find_state, stale_state, write_history
 from tassl.pretraining.learner import Learner
-from tassl.pretraining.positives import Partners
-from tassl.pretraining.ranks import ALONE, Ranks, build_trainer, collect_weights, ending_together
+from tassl.pretraining.ranks import ALONE, Ranks, ending_together
 from tassl.pretraining.saving import (
     follow_savings,
     list_savings,
     ran_out_of_memory,
     say_savings,
 )
-from tassl.pretraining.schedule import Schedule, fall_back
+from tassl.pretraining.schedule import Schedule
+from tassl.pretraining.training import build_learner, picture_examples, train
 from tassl.registry import look_up
-from tassl.transforms.augment import Augment, patch_of
 
-PICTURED_IMAGES = 6
 EXAMPLES = "examples.npz"
 
 
@@ -102,9 +93,9 @@ def pretrain_method(
             return done
         tried = follow_savings(done.recipe.training, schedule, card, recipe.shape)
         schedule = tried[-1]
-        _check_same(done.recipe, tensors, rows, method, schedule)
+        check_same(done.recipe, tensors, rows, method, schedule)
     check_fit(method, recipe, len(rows), schedule)
-    _check_sharing(ranks, len(rows), schedule)
+    check_sharing(ranks, len(rows), schedule)
     folder.mkdir(parents=True, exist_ok=True)
     reasons = [*reasons, *say_savings(tried, card)]
     with ending_together(ranks):
@@ -159,53 +150,6 @@ def _goes_on(done: Recipe, schedule: Schedule) -> bool:
     return schedule.course == "constant" and more and not trained.get("stopped")
 
 
-def _check_same(
-    done: Recipe, tensors: Tensors, rows: np.ndarray, method: str, schedule: Schedule
-) -> None:
-    """Refuse to go on with a run of another kind."""
-    known = {"method": done.method} | done.training
-    facts = {"images": len(rows), "data": tensors.store.digest}
-    wanted = {"method": method} | asdict(replace(schedule, epochs=known["epochs"])) | facts
-    changed = [name for name in wanted if known.get(name) != wanted[name]]
-    if changed:
-        raise OptionError(
-            f"A run cannot go on with another {' and another '.join(changed)}. "
-            "Give what it was trained with, or a new folder."
-        )
-    if METHODS[method].staged:
-        raise OptionError(
-            f"{METHODS[method].title} divides the epochs that were planned among its stages, so "
-            "it cannot go on for more. Give a new folder."
-        )
-
-
-def build_learner(
-    tensors: Tensors,
-    rows: np.ndarray,
-    *,
-    method: str,
-    recipe: Recipe,
-    profile: ModalityProfile,
-    views: Augmentation,
-    schedule: Schedule,
-    options: Mapping[str, Any] | None = None,
-) -> Learner:
-    """What `pretrain_method` trains, with fresh weights from the schedule's seed."""
-    card = METHODS[method]
-    torch.manual_seed(schedule.seed)
-    encoder = build_encoder(recipe)
-    encoder.recompute = schedule.recompute
-    kind = card.load()
-    patch = patch_of(recipe.shape)
-    if schedule.window:
-        patch = tuple(min(schedule.window, size) for size in recipe.shape)
-    augment = Augment(views if card.strong_views else views.mild(), patch, tensors.normalisation)
-    fitting = kind.fitting(profile, patch or recipe.shape)
-    partners = Partners(tensors.store.table, rows, profile.positives)
-    objective = kind(encoder, augment=augment, **{**fitting, **(options or {})})
-    return Learner(objective, tensors, rows, schedule, partners)
-
-
 def _train_within_memory(
     learner: Learner, state: Path | None, history: History, ranks: Ranks
 ) -> lightning.Trainer | None:
@@ -223,25 +167,6 @@ def _train_within_memory(
             "Give a smaller --batch or --size, or use --strategy fsdp."
         )
     return None
-
-
-def _check_sharing(ranks: Ranks, images: int, schedule: Schedule) -> None:
-    """Refuse what several processes cannot share evenly.
-
-    Raises:
-        OptionError: The batch is no multiple of their number, there are too few images, or the
-            batch passes in parts.
-    """
-    if schedule.batch % ranks.count or images < ranks.count:
-        raise OptionError(
-            f"--batch is {schedule.batch}, of {images} images; wanted a multiple of the "
-            f"{ranks.count} processes that share it. Change --batch or --devices."
-        )
-    if ranks.count > 1 and schedule.parts > 1:
-        raise OptionError(
-            f"A batch in {schedule.parts} parts takes one process; {ranks.count} came. "
-            "Use 1 part or one device."
-        )
 
 
 def _save_memory(
@@ -265,86 +190,3 @@ def _save_memory(
         reasons.append(reason)
         on_note(f"{card.title}: {reason}")
     return savings[1]
-
-
-def check_fit(method: str, recipe: Recipe, images: int, schedule: Schedule) -> None:
-    """Refuse what cannot be trained.
-
-    Raises:
-        OptionError: The method does not work on this network, on images of these dimensions, on so
-            few of them or with so small a batch.
-    """
-    card = look_up(METHODS, method, "method")
-    if recipe.dims not in card.dims:
-        raise OptionError(
-            f"{card.title} works on {card.dims[0]}D images; these are {recipe.dims}D. "
-            "Choose another --method."
-        )
-    if reason := card.known_failures.get(recipe.network):
-        fit = next(name for name in NETWORKS if name not in card.known_failures)
-        raise OptionError(
-            f"{card.title} does not work on network {recipe.network!r}: {reason}. "
-            f"Use --network {fit}."
-        )
-    check_growth(recipe, schedule)
-    least = max(2, card.smallest_batch)
-    if images < least or schedule.batch < card.smallest_batch:
-        other = fall_back(method, images, schedule.batch)
-        raise OptionError(
-            f"{card.title} needs at least {least} images in a batch; "
-            f"{images} images at batch {schedule.batch} came. "
-            f"Give more images or use {'mae' if other == method else other!r}."
-        )
-
-
-def train(
-    learner: Learner, state: Path | None, watch: lightning.Callback, ranks: Ranks = ALONE
-) -> lightning.Trainer:
-    """Train to the end of the schedule, from a state that was saved if one is given."""
-    hold_memory()
-    plain = deepcopy(learner.method) if ranks.strategy == "fsdp" else learner.method
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        trainer = build_trainer(
-            ranks,
-            learner.method,
-            max_epochs=learner.schedule.epochs,
-            gradient_clip_val=1.0,
-            callbacks=[watch],
-        )
-        with _plain_interrupts():
-            trainer.fit(learner, ckpt_path=state)
-    learner.method = collect_weights(learner.method, plain)
-    learner.cpu()
-    return trainer
-
-
-@contextmanager
-def _plain_interrupts() -> Iterator[None]:
-    """Lightning turns Ctrl-C into an exit and ignores every later one; undo both.
-
-    An order to end, as clusters give it, becomes an exit too, and one that looks like success.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):
-            signal.signal(signal.SIGINT, handler)
-            raise KeyboardInterrupt from None
-        if isinstance(stop, SIGTERMException):
-            words = "tassl: told to end (SIGTERM). Give the same command again: it goes on."
-            raise SystemExit(words) from None
-        raise
-
-
-@torch.no_grad()
-def picture_examples(learner: Learner) -> dict[str, np.ndarray]:
-    """Images and pictures of what the pretext asks, by caption; few where memory is short."""
-    method, plan = learner.method, learner.schedule
-    most = PICTURED_IMAGES if plan.parts == 1 else max(1, plan.batch // plan.parts)
-    rows = learner.rows[: min(PICTURED_IMAGES, most)]
-    batch = learner.batch_of(learner.load(rows, -1), -1)
-    shown = method.picture(method.views(batch))
-    pictures = {name: picture.float().numpy() for name, picture in shown.items()}
-    return {"image": batch.images.numpy()} | pictures

@@ -54,7 +54,7 @@ def find_shortcut(
 
 
 def swap_border(images: Tensor, others: Tensor) -> Tensor:
-    """The images within the outer frame of others."""
+    """The images within the outer frame of others, (image, channel, *space) both."""
     mixed = others.clone()
     margins = [max(1, size // FRAME) for size in images.shape[2:]]
     inner = (..., *[slice(margin, -margin) for margin in margins])
@@ -63,7 +63,7 @@ def swap_border(images: Tensor, others: Tensor) -> Tensor:
 
 
 def swap_level(images: Tensor, others: Tensor) -> Tensor:
-    """The images, moved to the mean intensity of others."""
+    """The images, moved to the mean intensity of others, (image, channel, *space) both."""
     axes = tuple(range(1, images.dim()))
     return images + (others.mean(axes, keepdim=True) - images.mean(axes, keepdim=True))
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tassl.advisor import Advice, Query, Strategy
-from tassl.advisor.advice import name_arm, weigh
+from tassl.advisor.advice import weigh
+from tassl.advisor.answering import name_arm
 from tassl.advisor.evidence import Evidence, load
 from tassl.advisor.evidence.browsing import walk_cells
 from tassl.advisor.evidence.reading import Row

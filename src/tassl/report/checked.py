@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.per_finding import METRIC
 from tassl.evaluation.robustness import MEAN
+from tassl.evaluation.subgroups import FEWEST_PER_CLASS
 from tassl.report.loading import Run
 from tassl.report.readers import DAMAGED, each_row
 from tassl.report.rendering import Table
@@ -26,6 +28,10 @@ from tassl.report.words import (
 )
 
 KINDS = {"site": "Site", "sex": "Sex", "age": "Age", "size": "Size of what the mask shows"}
+CLASSES = {  # what stands for the class of an image where it has none
+    "multilabel": " Class here: whether an image shows more findings than most.",
+    "regression": " Class here: whether the value is above the median.",
+}
 FALLS, HOLDS = "falls", "no evidence of a fall"
 
 
@@ -78,7 +84,7 @@ def _per_finding(run: Run, found: pd.DataFrame, title: str) -> Check:
             class_title(str(row.finding)),
             str(row.arm),
             number(row.score),
-            interval(*(min(1, max(0, end)) for end in (row.score_low, row.score_high))),
+            interval(*_bound(run, row.score_low, row.score_high, METRIC)),
         )
         for row in each_row(found)
         if pd.notna(row.score)
@@ -125,7 +131,7 @@ def _leakage(run: Run, found: pd.DataFrame, title: str) -> Check:
         "so that what is told of the class is not taken for the site. Robustness index: of the "
         "nearest images that share the class or the site but not both, the share that has the "
         "class; 0.5 is even, below it the site weighs more."
-    )
+    ) + CLASSES.get(str(run.study.get("task")), "")
     return Check(title, Table(columns, tuple(rows)), note=note)
 
 
@@ -165,6 +171,11 @@ def _subgroups(run: Run, found: pd.DataFrame, title: str) -> Check:
         "p knows that: it is the probability of a difference as large among groups that are alike. "
         "It is not corrected for the number of arms and kinds."
     )
+    if run.study.get("task") == "multilabel":
+        note += (
+            f" Scores are means over the findings that {FEWEST_PER_CLASS} subjects of every group "
+            f"show and {FEWEST_PER_CLASS} do not."
+        )
     table = Table((*columns, "p"), tuple(told)) if told else None
     return Check(title, table, details, note)
 
@@ -221,8 +232,8 @@ def _confounder(run: Run, found: pd.DataFrame, title: str) -> Check:
         "All images but those of the test carry a mark whose brightness tells the class in at "
         "least nine of ten subjects. A model that looks at the clinical sign alone scores the same "
         "whatever the mark of the test images says. Pairs of the same subjects, all labels, first "
-        "draw."
-    )
+        "draw; p is adjusted for all rows, an interval is for its own."
+    ) + CLASSES.get(str(run.study.get("task")), "")
     return Check(title, Table(columns, tuple(rows)), note=note)
 
 
@@ -284,8 +295,8 @@ def _gap(row: Any, name: str) -> str:
     return f"{signed(getattr(row, name))} {interval(low, high, signed)}"
 
 
-def _bound(run: Run, low: float, high: float) -> tuple[float, float]:
-    least, most = METRICS[run.verdict["metric"]].bounds
+def _bound(run: Run, low: float, high: float, metric: str = "") -> tuple[float, float]:
+    least, most = METRICS[metric or run.verdict["metric"]].bounds
     return max(least, low), min(most, high)
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tassl.evaluation.metrics import METRICS
+from tassl.evaluation.splits import name_budget
 from tassl.heads import HEADS
+from tassl.report.arms import tell_teacher
 from tassl.report.loading import Run
 from tassl.report.pretrained import describe_pretraining
 from tassl.report.rendering import Table
@@ -31,7 +33,7 @@ ITEMS = Path(__file__).parent / "checklists.csv"
 REFERENCES = {"label": "The class of each image", "mask": "A mask of each image"}
 REFERENCES |= {"value": "A number for each image", "boxes": "The boxes of each image"}
 REFERENCES |= {"image": "The clean image, before it was degraded"}
-REFERENCES |= {"findings": "The findings that each image shows; unknown ones are not counted"}
+REFERENCES |= {"findings": "The findings that each image shows, unknown ones left out"}
 OUTPUTS = {"label": "A probability for each class; no threshold is set"}
 OUTPUTS |= {"mask": "The most probable class of each pixel", "value": "A number"}
 OUTPUTS |= {"findings": "A probability for each finding; no threshold is set"}
@@ -68,7 +70,13 @@ def _tell_data(run: Run) -> dict[str, str]:
     if not audit:
         return {}
     shares = f"{protocol.get('val_share', 0):.0%} for tuning, {protocol.get('test_share', 0):.0%}"
-    sides = audit["splits"]
+    sides, shown, stratum = audit["splits"], "classes", "label"
+    if run.study.get("task") == "multilabel":
+        sides = {name: side | {"findings": side["classes"]} for name, side in sides.items()}
+        shown, stratum = "findings", "the rarest finding that a subject shows"
+    budgets = ", ".join(map(name_budget, protocol.get("budgets", [])))
+    unit = "of the labels" if "%" in budgets else budget_unit(run)
+    even = "classes weighed alike in fitting" if run.study.get("class_weights") else "not weighted"
     return {
         "data": f"{audit['images']} images of {audit['subjects']} subjects "
         f"({plain(audit['modality'])}, {audit['dims']}D, {plain(audit['shape'])}), read as "
@@ -76,23 +84,23 @@ def _tell_data(run: Run) -> dict[str, str]:
         "preprocessing": f"{_start(audit['preprocessing'])}; put on one grid of "
         f"{plain(audit['shape'])}, normalised by the mean and deviation of all images outside the "
         "test split.",
-        "subsets": f"Labelled subsets of {_list(protocol.get('budgets', []))} {budget_unit(run)} "
-        f"and all, each drawn {protocol.get('draws')} times, nested, the same for every arm.",
+        "subsets": f"Labelled subsets of {budgets} {unit} and all, "
+        f"each drawn {protocol.get('draws')} times, nested, the same for every arm.",
         "missing": f"{len(audit['set_aside'])} files could not be read and were set aside; images "
         "without a label served pretraining alone. Nothing was imputed.",
         "partition": "Splits that the data set gives were kept, others drawn at random, stratified "
-        f"by label (subjects: {shares} for testing; seed {run.study.get('seed')}).",
+        f"by {stratum} (subjects: {shares} for testing; seed {run.study.get('seed')}).",
         "level": ("Images: the data name no subjects" if is_nameless(run) else "Subjects")
         + f"; none stands in two partitions. {len(audit['duplicates'])} identical images were "
         "removed.",
         "included": _each_side(sides, ("images", "subjects", "labelled"))
         + f"; set aside {len(audit['set_aside'])}, copies removed {len(audit['duplicates'])}.",
-        "characteristics": _each_side(sides, ("subjects", "classes", "values")) + ".",
-        "imbalance": _each_side(sides, ("classes",)) + "; nothing was resampled or weighted."
+        "characteristics": _each_side(sides, ("subjects", shown, "values")) + ".",
+        "imbalance": _each_side(sides, (shown,)) + f"; not resampled, {even}."
         if any(side.get("classes") for side in sides.values())
         else "",
         "external" if run.study.get("external") else "internal": _tell_test(run),
-        "events": _each_side({"test": sides["test"]}, ("subjects", "labelled", "classes")) + ".",
+        "events": _each_side({"test": sides["test"]}, ("subjects", "labelled", shown)) + ".",
         "sites": f"{len(audit.get('ranges', [])) - 1} sites are known; their grey levels stand in "
         "audit.json."
         if len(audit.get("ranges", [])) > 1
@@ -123,6 +131,7 @@ def _tell_model(run: Run) -> dict[str, str]:
         f"Adaptation: AdamW; every trained arm tuned over the learning rates {rates}"
         f"{wide if study.get('wide_tuning') else ''}, in as many tries."
     )
+    adapted = f"{adapted} {tell_teacher(run)}".strip()
     versions = run.environment.get("versions", {})
     return {
         "question": "Does pretraining on images without labels improve the task over the best way "

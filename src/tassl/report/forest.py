@@ -7,19 +7,23 @@ from typing import Any
 
 import pandas as pd
 
+from tassl.report.claims import tell_word
 from tassl.report.figures import INK, Spec, make_axis, make_layout, make_reach, make_values
 from tassl.report.readers import each_row
 from tassl.report.styles import WORD_COLOURS, WORD_MARKERS
 from tassl.report.words import budget_phrase, interval, probability, signed, sort_budgets
 
 
-def draw_forest(results: pd.DataFrame, title: str, unit: str) -> Spec:
+def draw_forest(results: pd.DataFrame, title: str, unit: str, why: str) -> Spec:
     """Forest plot: every pretrained arm minus its reference, budget by budget.
+
+    Markers are hollow where the interval leaves zero out and yet nothing is claimed.
 
     Args:
         results: The results table.
         title: The metric as the field writes it.
         unit: What a budget counts.
+        why: Why nothing is claimed there.
     """
     found = results.loc[results.difference.notna() & (results.verdict != "")]
     labels: dict[int, str] = {}
@@ -32,11 +36,11 @@ def draw_forest(results: pd.DataFrame, title: str, unit: str) -> Spec:
             place += 1
             places[row.Index], labels[place] = place, html.escape(str(row.arm))
         place += 1
-    traces = [
-        _differences(found.loc[found.verdict == word], word, places)
-        for word in WORD_COLOURS
-        if (found.verdict == word).any()
+    said = [
+        tell_word(row.verdict, row.difference_low, row.difference_high, why)
+        for row in each_row(found)
     ]
+    traces = [_differences(rows, name, places) for name, rows in found.groupby(said)]
     ends = [0.0, *found["difference_low"].dropna(), *found["difference_high"].dropna()]
     margin = 0.06 * (max(ends) - min(ends)) or 0.01
     zero = {"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper"}
@@ -77,16 +81,18 @@ def _heading(place: int, text: str) -> Spec:
     }
 
 
-def _differences(rows: pd.DataFrame, word: str, places: dict[Any, int]) -> Spec:
-    names = ("difference", "difference_low", "difference_high")
+def _differences(rows: pd.DataFrame, name: str, places: dict[Any, int]) -> Spec:
+    names, word = ("difference", "difference_low", "difference_high"), rows.verdict.iloc[0]
+    colour = WORD_COLOURS[word]
+    look = {"symbol": WORD_MARKERS[word], "size": 11, "line": {"color": colour, "width": 1.8}}
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": html.escape(word),
+        "name": html.escape(name),
         "x": make_values(rows["difference"]),
         "y": [places[index] for index in rows.index],
-        "error_x": make_reach(rows, names, WORD_COLOURS[word]),
-        "marker": {"symbol": WORD_MARKERS[word], "size": 11, "color": WORD_COLOURS[word]},
+        "error_x": make_reach(rows, names, colour),
+        "marker": look | {"color": colour if name == word else "white"},
         "text": [
             f"{html.escape(row.arm)} against {html.escape(row.reference)}<br>"
             f"{signed(row.difference)} {interval(row.difference_low, row.difference_high, signed)}"

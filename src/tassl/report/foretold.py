@@ -7,6 +7,7 @@ import math
 from scipy import stats
 
 from tassl.evaluation.metrics import METRICS
+from tassl.report.claims import tell_why, tell_word
 from tassl.report.loading import Run
 from tassl.report.readers import each_row
 from tassl.report.scout_figures import show
@@ -44,11 +45,12 @@ def tell_foresight(run: Run) -> str:
         measured = f"{show(gain)} (95% interval)"
     else:
         held, measured = (foretold[0] > 0) == (sign > 0), "a gain" if sign > 0 else "no gain"
+    word = tell_word(arm.verdict, arm.difference_low, arm.difference_high, tell_why(run))
     return (
         f"The scout's expectation {'held' if held else 'did not hold'}: it answered "
         f"'{run.scout['answer']}' and expected {show(foretold)} points (80% interval) from "
         f"{method_title(arm.method)}; with {budget_phrase(budget, budget_unit(run))}, {arm.arm} "
-        f"against {arm.reference} on test subjects: {measured}, {arm.verdict}."
+        f"against {arm.reference} on test subjects: {measured}, {word}."
     )
 
 

@@ -10,10 +10,12 @@ from tassl.evaluation.metrics import METRICS
 from tassl.modality import MODALITIES
 from tassl.report import tables
 from tassl.report.advised import tell_outcome
+from tassl.report.arms import tell_baselines, tell_teacher
 from tassl.report.audited import show_findings
 from tassl.report.card import describe_card
 from tassl.report.cases import choose_gallery
 from tassl.report.checked import show_checks
+from tassl.report.claims import tell_why
 from tassl.report.figures import draw_efficiency
 from tassl.report.forest import draw_forest
 from tassl.report.froc import show_froc
@@ -77,7 +79,8 @@ def _page(run: Run) -> dict[str, Any]:
         "checks": show_checks(run),
         "outcome": tell_outcome(run),
         "pilots": describe_scout(run),
-        "arms": set(run.results.arm) if run.results is not None else set(),
+        "baselines": tell_baselines(run),
+        "teacher": tell_teacher(run),
         "curves": _curves(run) + show_froc(run),
         "forest": _forest(run),
         "trust": show_trust(run),
@@ -181,9 +184,9 @@ def _forest(run: Run) -> Figure | None:
     title, side = metric_title(metric, run), "Left" if METRICS[metric].sign < 0 else "Right"
     return Figure(
         "forest",
-        draw_forest(run.results, title, budget_unit(run)),
+        draw_forest(run.results, title, budget_unit(run), tell_why(run)),
         f"Each pretrained arm minus the best baseline at the same budget, in {title}, with "
         f"{confidence(run)} intervals. {side} of the line at zero the pretrained arm is better. "
         "Intervals are for one comparison at a time; the verdict, shown by colour and shape, "
-        "also accounts for how many comparisons were made.",
+        "counts them all. Hollow: the interval leaves zero out, yet nothing is claimed.",
     )

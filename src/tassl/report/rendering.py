@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from tassl.report.words import SYMBOLS, markdown
 
+WORD = re.compile(f"(?:. )?({'|'.join(SYMBOLS)})(?::|$)")
 NUMERIC = re.compile(r"n/a|(< )?[+-]?\d.*|\[.*\]|")
 
 
@@ -59,10 +60,8 @@ def render(template: str, **context: Any) -> str:
 
 def word_class(cell: str) -> str:
     """CSS class of a verdict's word, "" for any other text."""
-    for word, symbol in SYMBOLS.items():
-        if cell in (word, f"{symbol} {word}"):
-            return word.replace(" ", "-")
-    return ""
+    found = WORD.match(cell)
+    return found[1].replace(" ", "-") if found else ""
 
 
 @lru_cache(maxsize=1)

@@ -9,11 +9,11 @@ import pandas as pd
 from tassl.evaluation.finding import HELPS, HURTS, NO_EVIDENCE
 from tassl.evaluation.metrics import METRICS
 from tassl.heads import HEADS
+from tassl.report.claims import blame_number, show_word
 from tassl.report.loading import Run
 from tassl.report.readers import each_row
 from tassl.report.rendering import Table
 from tassl.report.words import (
-    SYMBOLS,
     confidence,
     interval,
     list_findings,
@@ -51,6 +51,7 @@ def floors_table(run: Run) -> Table:
 
 def service_table(run: Run, found: pd.DataFrame) -> Table:
     """What models of clean images score on clean, degraded and restored ones."""
+    why = blame_number(found.difference.count(), "comparisons")
     rows = [
         (
             _name(row.group),
@@ -58,7 +59,7 @@ def service_table(run: Run, found: pd.DataFrame) -> Table:
             number(row.psnr),
             number(row.score),
             _bound(row),
-            *_compare(run, row),
+            *_compare(run, row, why),
         )
         for row in each_row(found)
     ]
@@ -91,7 +92,7 @@ def _name(task: str) -> str:
     return f"{task}, {METRICS[HEADS[task].metrics[0]].title}"
 
 
-def _compare(run: Run, row: Any) -> tuple[str, ...]:
+def _compare(run: Run, row: Any, why: str) -> tuple[str, ...]:
     """The paired difference of a row, and what it says; blank for the degraded images."""
     if pd.isna(row.difference):
         return ("",) * 4
@@ -99,7 +100,8 @@ def _compare(run: Run, row: Any) -> tuple[str, ...]:
     better = METRICS[HEADS[row.group].metrics[0]].sign * row.difference > 0
     word = (HELPS if better else HURTS) if row.p_adjusted < alpha else NO_EVIDENCE
     gap = signed(row.difference), interval(row.difference_low, row.difference_high, signed)
-    return (*gap, probability(row.p_adjusted), f"{SYMBOLS[word]} {word}")
+    shown = show_word(word, row.difference_low, row.difference_high, why)
+    return (*gap, probability(row.p_adjusted), shown)
 
 
 def _gap(row: Any) -> str:

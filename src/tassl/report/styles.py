@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tassl.evaluation.verdict import HELPS, HURTS, NO_EVIDENCE
+from tassl.evaluation.finding import HELPS, HURTS, NO_EVIDENCE
 from tassl.report.readers import each_row
 
 # Source of the colours: Okabe & Ito 2008, then Tol 2021; safe for colour-blind readers.

@@ -6,11 +6,11 @@ from typing import Any
 
 from tassl.evaluation.efficiency import Saving
 from tassl.evaluation.finding import OVERALL
+from tassl.report.claims import show_word, tell_why
 from tassl.report.loading import Run
 from tassl.report.readers import each_row
 from tassl.report.rendering import Table
 from tassl.report.words import (
-    SYMBOLS,
     class_title,
     confidence,
     duration,
@@ -30,18 +30,18 @@ MOST_ROWS = 100
 
 def verdict_table(run: Run) -> Table:
     """One row per budget, and one over all: the verdict and the comparison that it rests on."""
-    rows = []
+    rows, why = [], tell_why(run)
     for found in list_findings(run):
         gap, budget = found["difference"], str(found["budget"])
         rows.append(
             (
                 "over all" if budget == OVERALL else budget,
-                f"{SYMBOLS.get(found['verdict'], '')} {found['verdict']}".strip(),
+                show_word(found["verdict"], gap["low"], gap["high"], why),
                 str(found["arm"]),
                 signed(gap["value"]),
                 interval(gap["low"], gap["high"], signed),
-                str(found["reference"]),
                 probability(found["p_adjusted"]),
+                str(found["reference"]),
                 number(gap["detectable"]),
                 _better(found.get("effect")),
             )
@@ -52,8 +52,8 @@ def verdict_table(run: Run) -> Table:
         "Pretrained arm",
         "Difference",
         f"{confidence(run)} interval",
-        "Reference",
         "Adjusted p",
+        "Reference",
         "Smallest detectable",
         "Subjects better",
     )
@@ -80,11 +80,11 @@ def results_table(run: Run) -> Table:
     assert run.results is not None
     places = {budget: place for place, budget in enumerate(sort_budgets(run.results.budget))}
     ordered = run.results.sort_values("budget", key=lambda b: b.map(places), kind="stable")
-    rows = []
+    rows, why = [], tell_why(run)
     for row in each_row(ordered):
         own = (row.budget, metric_title(row.metric, run), row.arm, number(row.mean))
         counts = (str(row.draws), str(row.test_subjects), f"{row.left_out:g}")
-        rows.append((*own, interval(row.low, row.high), *_finding(row), *counts))
+        rows.append((*own, interval(row.low, row.high), *_finding(row, why), *counts))
     level = confidence(run)
     columns = ("Budget", "Metric", "Arm", "Mean", f"{level} interval", "Difference")
     columns += (f"its {level} interval", "Reference", "Adjusted p")
@@ -202,7 +202,7 @@ def _better(effect: dict[str, float] | None) -> str:
     return f"{share}% [{low}, {high}]"
 
 
-def _finding(row: Any) -> tuple[str, ...]:
+def _finding(row: Any, why: str) -> tuple[str, ...]:
     """The comparison of a results row; blank where it has none."""
     if not row.verdict:
         return ("",) * 6
@@ -212,5 +212,5 @@ def _finding(row: Any) -> tuple[str, ...]:
         row.reference,
         probability(row.p_adjusted),
         number(row.detectable),
-        f"{SYMBOLS.get(row.verdict, '')} {row.verdict}".strip(),
+        show_word(row.verdict, row.difference_low, row.difference_high, why),
     )

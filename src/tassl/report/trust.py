@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from tassl.report.agreement import LIMITS, draw_agreement, furthest
-from tassl.report.cases import best_arm
+from tassl.report.cases.base import best_arm
 from tassl.report.loading import Run, read_predictions
 from tassl.report.readers import each_row
 from tassl.report.reliability import RANGE, Draws, draw_reliability

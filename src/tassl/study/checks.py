@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from tassl.data.files import write_json, write_text
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.leakage import find_cells
 from tassl.evaluation.per_finding import score_findings
 from tassl.evaluation.robustness import measure_drops
 from tassl.evaluation.splits import Subset
 from tassl.evaluation.statistics import Estimate, estimate
 from tassl.evaluation.subgroups import list_groups, score_subgroups
-from tassl.evaluation.verdict import SIDE_RESAMPLES, Arm, score_all
+from tassl.evaluation.verdict import SIDE_RESAMPLES, score_all
 from tassl.heads import HEADS
 from tassl.study.configuration import Study
 from tassl.study.controls import ABSENT, AS_TRAINED

@@ -14,7 +14,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from tassl.data.files import write_text
 from tassl.errors import RunFolderError
 
-STUDY, VERDICT, SPLIT, LOCK = "study.yaml", "verdict.json", "split.npy", ".lock"
+STUDY, VERDICT, SPLIT, LOCK = "study.yaml", "verdict.json", "split.npz", ".lock"
 PREPARED = (
     STUDY,
     LOCK,

@@ -11,8 +11,9 @@ import pandas as pd
 
 from tassl.data.files import write_text
 from tassl.evaluation.efficiency import Saving, measure_savings, trace_areas
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm, compare, conclude, score_all, tabulate
+from tassl.evaluation.verdict import compare, conclude, score_all, tabulate
 from tassl.heads import HEADS
 from tassl.study.configuration import Study
 from tassl.trials import (

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tassl.checkpoint import Recipe
 from tassl.data.audit import Audit, run_audit
-from tassl.data.files import write_atomically
 from tassl.data.layouts import index
 from tassl.data.manifest import SPLITS
 from tassl.data.store import Store, build_store, open_store, sign_store
@@ -26,13 +23,10 @@ from tassl.modality.base import ModalityProfile
 from tassl.networks import NETWORKS
 from tassl.study.configuration import Study
 from tassl.study.controls import make_changes
-from tassl.study.folder import SPLIT, holds_only_data
+from tassl.study.folder import holds_only_data
 from tassl.study.narrator import Narrator
 from tassl.transforms.acquired import Acquired, measure_span
 from tassl.trials import TARGETS, target_of
-
-PATIENCE = 12 * 3600.0  # seconds
-QUARTERS = {"least": 0.0, "median": 0.5, "largest": 1.0}
 
 
 @dataclass(frozen=True)
@@ -86,44 +80,11 @@ def prepare(study: Study, folder: Path, narrator: Narrator) -> Prepared:
         seed=study.seed,
         drop_near_duplicates=study.drop_near_duplicates,
     )
-    return _assemble(study, store, audit)
+    return assemble(study, store, audit)
 
 
-def share_split(folder: Path, prepared: Prepared) -> None:
-    """Tell other processes that the data are prepared, and which side each row is on."""
-    split = prepared.split.astype(str)
-    write_atomically(folder / SPLIT, lambda draft: _save(draft, split))
-
-
-def join_prepared(study: Study, folder: Path, patience: float = PATIENCE) -> Prepared:
-    """Wait until the first process has prepared the data, and open them.
-
-    Args:
-        study: The configuration.
-        folder: The run folder, the same for all processes.
-        patience: Longest wait, in seconds.
-
-    Raises:
-        InputError: Nothing was prepared in that time.
-    """
-    file, start = folder / SPLIT, time.monotonic()
-    while not file.exists():
-        if time.monotonic() - start > patience:
-            raise InputError(
-                f"No data were prepared in {folder} within {patience / 3600:.0f} hours. Start the "
-                "first process as well, and give all the same --out on a disk that they share."
-            )
-        time.sleep(0.5)
-    audit = Audit((), (), (), (), np.load(file).astype(object))
-    return _assemble(study, open_store(folder / "store"), audit)
-
-
-def _save(file: Path, array: np.ndarray) -> None:
-    with file.open("wb") as target:  # numpy would add .npy to a name
-        np.save(target, array)
-
-
-def _assemble(study: Study, store: Store, audit: Audit) -> Prepared:
+def assemble(study: Study, store: Store, audit: Audit) -> Prepared:
+    """Everything that follows from the images and their split."""
     profile, split = MODALITIES[study.modality].load(), audit.split
     pool = np.flatnonzero(np.isin(split, ("train", "val")))
     if not len(pool):
@@ -242,57 +203,3 @@ def check_task(prepared: Prepared, task: str) -> int:
         if not len(found):
             raise InputError(f"No {side} image has {target.words}. Add some, or use --own-splits.")
     return target.count(store, rows)
-
-
-def _tell_degradation(study: Study, tensors: Tensors) -> dict[str, Any]:
-    """What reconstruction undoes, and the range that its scores are counted from."""
-    if not isinstance(tensors, Acquired):
-        return {}
-    return {
-        "degradation": f"{tensors.degradation}; the same for every arm and draw, drawn per image",
-        "training_images": "clean and degraded" if study.clean == "paired" else "degraded alone",
-        "data_range": tensors.span,
-    }
-
-
-def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
-    """What was found in the data, for audit.json."""
-    store, table = prepared.store, prepared.store.table
-    sides, kind = {}, target_of(study.task)
-    for side in SPLITS:
-        part = table.iloc[prepared.rows(side)]
-        sides[side] = {
-            "images": len(part),
-            "subjects": int(part.subject.nunique()),
-            "labelled": len(labelled_rows(prepared, study.task, side)),
-            "classes": {store.classes[c]: n for c, n in kind.tally(part).items()},
-        }
-        if HEADS[study.task].target == "value":
-            values = part.value.dropna()
-            sides[side]["values"] = {
-                name: float(values.quantile(share)) for name, share in QUARTERS.items()
-            }
-    return {
-        "source": study.plain_data,
-        "layout": store.layout,
-        "images": len(table),
-        "subjects": int(table.subject.nunique()),
-        "dims": store.dims,
-        "channels": store.channels,
-        "shape": list(store.grid.shape),
-        "spacing": list(store.grid.spacing) if store.grid.spacing else None,
-        "classes": list(store.classes),
-        "unit": kind.unit(store),
-        "mask_values": list(store.mask_values),
-        **_tell_degradation(study, prepared.tensors),
-        "modality": study.modality,
-        "preprocessing": prepared.profile.steps,
-        "splits": sides,
-        "set_aside": [asdict(item) for item in store.set_aside],
-        "duplicates": [asdict(item) for item in prepared.audit.duplicates],
-        "near_duplicates": [asdict(item) for item in prepared.audit.near_duplicates],
-        "ranges": list(prepared.audit.ranges),
-        "findings": [asdict(item) for item in prepared.audit.findings],
-        "notes": list(store.notes),
-        "digest": store.digest,
-    }

@@ -162,7 +162,8 @@ def _rules(p: Protocol) -> Iterator[tuple[str, list[str]]]:
         "Verdict",
         [
             f"Helps or hurts: adjusted p below {p.alpha:g}. Otherwise there is no evidence, and "
-            f"the smallest difference found with {statistics.POWER:.0%} power is given.",
+            f"the smallest difference found with {statistics.POWER:.0%} power is given, by the "
+            "strictest step of Holm's correction.",
             "A budget helps if any arm does, and hurts only if every arm does.",
             f"With fewer than {finding.FEWEST_DRAWS} draws nothing is claimed. With fewer than "
             f"{finding.FEWEST_SUBJECTS} test subjects the verdict says that they are too few.",

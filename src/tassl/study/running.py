@@ -16,24 +16,15 @@ from tassl.study.checks import write_checks
 from tassl.study.choosing import choose_methods, choose_safe
 from tassl.study.clock import Clock
 from tassl.study.configuration import Study
+from tassl.study.facts import audit_facts
 from tassl.study.folder import VERDICT, claim_folder
 from tassl.study.judging import judge_predictions
 from tassl.study.narrator import Narrator
-from tassl.study.preparation import (
-    Prepared,
-    audit_facts,
-    check_task,
-    prepare,
-)
+from tassl.study.preparation import Prepared, check_task, prepare
 from tassl.study.pretraining import pretrain_one
 from tassl.study.subsets import write_subsets
 from tassl.study.trying import label_subsets, make_bench
-from tassl.trials import (
-    count_work,
-    list_arms,
-    run_trials,
-    target_of,
-)
+from tassl.trials import count_work, list_arms, run_trials, target_of
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import pandas as pd
 from tassl.data.tensors import Tensors
 from tassl.errors import InputError
 from tassl.evaluation.contrasts import contrast_arms
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset
 from tassl.evaluation.statistics import Scores, score_draws, subject_weights
-from tassl.evaluation.verdict import Arm, score_all
+from tassl.evaluation.verdict import score_all
 from tassl.heads import HEADS
 from tassl.study.configuration import Study
 from tassl.study.preparation import Prepared, check_task, labelled_rows

@@ -20,8 +20,10 @@ from tassl.data.manifest import Manifest, write_manifest
 from tassl.data.phantom import draw_cohort, save_nifti, save_npz
 from tassl.data.remote import is_remote
 from tassl.errors import RunFolderError
+from tassl.evaluation.finding_splits import number_rarest
 from tassl.evaluation.splits import subject_strata
-from tassl.steps import make_study
+from tassl.heads import HEADS
+from tassl.study.choices import make_study
 from tassl.suite.declaring import Set, Suite
 from tassl.suite.reading import make_phantom
 
@@ -79,8 +81,8 @@ def list_cells(suite: Suite, out: Path) -> list[Cell]:
 
 def _place(found: Set, out: Path) -> str:
     if found.phantom is not None:
-        flat = make_phantom(found).dims == 2
-        return str(out / "data" / (f"{found.name}.npz" if flat else found.name))
+        single = make_phantom(found).dims == 2 or _finds(found)
+        return str(out / "data" / (f"{found.name}.npz" if single else found.name))
     return str(out / "data" / f"{found.name}.parquet") if found.subjects else found.path
 
 
@@ -146,26 +148,35 @@ def gather_data(cell: Cell) -> None:
         return
     if found.phantom is not None:
         cohort = draw_cohort(make_phantom(found))
-        save_npz(cohort, place) if place.suffix else save_nifti(cohort, place)
+        if place.suffix:
+            save_npz(cohort, place, findings=_finds(found))
+        else:
+            save_nifti(cohort, place)
     elif found.subjects:
         told = {key: found.choices[key] for key in INDEXED if key in found.choices}
         write_manifest(cut_subjects(index(found.path, **told), found.subjects), place)
 
 
 def cut_subjects(manifest: Manifest, wanted: int) -> Manifest:
-    """Keep about as many subjects, an even share of each split and class.
+    """Keep about as many subjects, an even share of each split and class or rarest finding.
 
     Args:
         manifest: The images.
         wanted: Subjects to keep.
     """
     table = manifest.table
-    strata = subject_strata(table).to_frame().join(table.groupby("subject").split.first())
+    labels = number_rarest(table) if table.findings.map(len).any() else table.label
+    strata = subject_strata(table.assign(label=labels)).to_frame()
+    strata["split"] = table.groupby("subject").split.first()
     share = min(1.0, wanted / len(strata))
     kept = strata.groupby(["split", "label"]).sample(frac=share, random_state=0).index
     note = f"{len(kept)} of {len(strata)} subjects were kept"
     own = table[table.subject.isin(kept)].reset_index(drop=True)
     return Manifest(**vars(manifest) | {"table": own, "notes": (*manifest.notes, note)})
+
+
+def _finds(found: Set) -> bool:
+    return HEADS[found.task].target == "findings"
 
 
 def list_words(choices: Mapping[str, Any]) -> list[str]:

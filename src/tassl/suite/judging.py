@@ -15,10 +15,10 @@ import pandas as pd
 from scipy import stats
 
 from tassl.errors import InputError, TasslError
-from tassl.evaluation.pairing import Tested, average, check_alike, read_tested, subtract
+from tassl.evaluation.finding import Arm
+from tassl.evaluation.pairing import Tested, check_alike, read_tested, subtract
 from tassl.evaluation.protocol import Protocol
-from tassl.evaluation.statistics import Scores, adjust_holm, estimate
-from tassl.evaluation.verdict import Arm
+from tassl.evaluation.statistics import Scores, adjust_holm, average, estimate
 from tassl.suite.cells import Cell
 from tassl.suite.declaring import FEWEST, Claim, Side, Suite
 from tassl.suite.pooling import Pooled, pool

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from tassl.evaluation.finding import FEWEST_DRAWS
 from tassl.evaluation.metrics import METRICS
 from tassl.heads import HEADS
+from tassl.report.claims import FEW_DRAWS, blame_number, show_word, tell_word
 from tassl.report.readers import each_row
 from tassl.report.rendering import Table, render
-from tassl.report.words import SYMBOLS, interval, number, probability, signed
+from tassl.report.words import interval, number, probability, signed
 from tassl.suite.declaring import Suite
 from tassl.suite.judging import Judgement
 from tassl.suite.running import FAILED
@@ -43,11 +45,12 @@ def render_pages(
 
 def claims_table(judgements: Sequence[Judgement]) -> Table:
     """One row per claim."""
-    rows = []
+    rows, why = [], blame_number(len(judgements), "claims")
     for judged in judgements:
-        found = judged.pooled
+        found, word = judged.pooled, judged.verdict
         numbers = ("n/a", "n/a", "n/a", "n/a", "0")
         if found:
+            word = tell_word(word, found.low, found.high, why)
             numbers = (
                 signed(found.value),
                 interval(found.low, found.high, signed),
@@ -55,7 +58,7 @@ def claims_table(judgements: Sequence[Judgement]) -> Table:
                 number(found.spread),
                 str(found.members),
             )
-        rows.append((judged.claim.name, judged.verdict, *numbers))
+        rows.append((judged.claim.name, word, *numbers))
     columns = ("Claim", "Verdict", "Difference", "Interval", "Adjusted p")
     return Table((*columns, "Spread between sets", "Sets"), tuple(rows))
 
@@ -88,7 +91,9 @@ def results_table(results: pd.DataFrame) -> Table:
         found = ("", "", "")
         if row.verdict:
             gap = interval(row.difference_low, row.difference_high, signed)
-            found = (signed(row.difference), gap, f"{SYMBOLS.get(row.verdict, '')} {row.verdict}")
+            why = FEW_DRAWS if row.draws < FEWEST_DRAWS else "one of several in its run"
+            word = show_word(row.verdict, row.difference_low, row.difference_high, why)
+            found = (signed(row.difference), gap, word)
         own = (row.set, str(row.seed), row.budget, row.arm, METRICS[row.metric].title)
         rows.append((*own, number(row.mean), interval(row.low, row.high), *found))
     return Table(columns, tuple(rows))

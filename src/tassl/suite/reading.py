@@ -16,8 +16,7 @@ TOML says the same. A path is relative to --data, else to the file.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,40 +25,26 @@ import yaml
 
 from tassl.data.phantom import PhantomSpec
 from tassl.data.remote import is_remote
-from tassl.errors import InputError, OptionError, TasslError, UnknownName
+from tassl.errors import InputError, OptionError, UnknownName
 from tassl.evaluation.metrics import METRICS
 from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.registry import look_up
-from tassl.steps import make_study
-from tassl.study import Study
+from tassl.study.choices import make_study
 from tassl.suite.declaring import FEWEST, SHIPPED, Claim, Set, Side, Suite
+from tassl.suite.schema import (
+    CHOICES,
+    CLAIM,
+    SET,
+    SIDE,
+    SUITE,
+    check_keys,
+    check_list,
+    show,
+    within,
+)
 
-FIXED = ("data", "modality", "task", "methods", "seed", "protocol", "checkpoints")
-PRETRAINED = ("devices", "nodes", "strategy", "course")  # of `tassl pretrain` alone
 FILES = {"csv", "subsets"}
-KINDS: dict[str, Any] = {
-    "int": int,
-    "float": float,
-    "str": str,
-    "bool": bool,
-    "Mapping[str, float]": dict,
-    "tuple[str, ...]": list,
-}
-WORDS = {int: "a whole number", str: "text", bool: "true or false", dict: "names with values"}
-WORDS |= {list: "a list", float: "a number"}
-CHOICES = {
-    field.name: KINDS[kind]
-    for field in fields(Study)
-    if field.name not in (*FIXED, *PRETRAINED)
-    and (kind := str(field.type).removesuffix(" | None")) in KINDS
-} | {"budgets": list, "draws": int}
-SUITE = {"name": str, "about": str, "seeds": list, "methods": list, "defaults": dict}
-SUITE |= {"sets": dict, "claims": dict}
-SET = {"path": str, "phantom": dict, "modality": str, "task": str, "methods": list}
-SET |= {"subjects": int, "minutes": float, "optional": bool} | CHOICES
-CLAIM = {"says": str, "better": dict, "worse": dict, "sets": list}
-SIDE = {"sets": list, "methods": list, "budgets": list, "adaptation": str, "gain": bool}
 
 
 def read_suite(place: str, data: Path | None = None) -> Suite:
@@ -76,10 +61,10 @@ def read_suite(place: str, data: Path | None = None) -> Suite:
     if not file.suffix:
         file = look_up(SHIPPED, place, "shipped suite")
     facts = _parse(file)
-    with _within(file.name):
-        _check_keys(facts, SUITE)
+    with within(file.name):
+        check_keys(facts, SUITE)
         sets, missing = _read_sets(facts, data or file.parent)
-        seeds = _check_list(facts.get("seeds", [0]), int, "seeds")
+        seeds = check_list(facts.get("seeds", [0]), int, "seeds")
         claims = _read_claims(facts.get("claims", {}), {**sets, **missing})
     return Suite(
         str(facts.get("name", file.stem)),
@@ -103,58 +88,22 @@ def _parse(file: Path) -> Any:
         ) from None
     except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{file} is no sound YAML or TOML: {reason}.") from None
+        raise InputError(f"{file} is no sound YAML or TOML: {reason}. Mend it there.") from None
     return facts
-
-
-@contextmanager
-def _within(place: str) -> Iterator[None]:
-    """Say where an error arose: "file, sets.name: ..."."""
-    try:
-        yield
-    except TasslError as error:
-        raise OptionError(f"{place}: {error}") from None
-
-
-def _check_keys(facts: Any, known: Mapping[str, Any]) -> None:
-    """Refuse unknown keys and values of another kind."""
-    if not isinstance(facts, dict):
-        raise OptionError(f"holds {_show(facts)}; wanted names with values.")
-    for key, value in facts.items():
-        if key not in known:
-            raise UnknownName("key", key, known)
-        kind = known[key]
-        fits = isinstance(value, (int, float) if kind is float else kind)
-        if not fits or (isinstance(value, bool) and kind is not bool):
-            raise OptionError(f"{key} is {_show(value)}; wanted {WORDS[kind]}.")
-
-
-def _check_list(values: Any, kind: type, key: str) -> list[Any]:
-    """A list without repetition whose items are of one kind."""
-    sound = isinstance(values, list) and all(type(item) is kind for item in values)
-    if not sound or not values or len(set(values)) < len(values):
-        wanted = "whole numbers" if kind is int else "names"
-        raise OptionError(f"{key} is {_show(values)}; wanted a list of {wanted}, none twice.")
-    return values
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _read_sets(facts: dict[str, Any], root: Path) -> tuple[dict[str, Set], dict[str, str]]:
     shared = facts.get("defaults", {})
-    with _within("defaults"):
-        _check_keys(shared, CHOICES)
+    with within("defaults"):
+        check_keys(shared, CHOICES)
     if not facts.get("sets"):
         raise OptionError("sets is empty or missing; name at least one.")
     sets, missing = {}, {}
     for name, told in facts["sets"].items():
-        with _within(f"sets.{name}"):
+        with within(f"sets.{name}"):
             if not str(name).replace("-", "").replace("_", "").isalnum():
                 raise OptionError("the name is part of a folder's; use letters, digits, - and _.")
-            _check_keys(told, SET)
+            check_keys(told, SET, ("modality", "task"))
             found = _read_set(str(name), told, shared, facts.get("methods", []), root)
             if _is_there(found):
                 sets[found.name] = found
@@ -176,14 +125,11 @@ def _is_there(found: Set) -> bool:
 def _read_set(
     name: str, told: dict[str, Any], shared: dict[str, Any], methods: list[str], root: Path
 ) -> Set:
-    for key in ("modality", "task"):
-        if key not in told:
-            raise OptionError(f"{key} is missing.")
     if ("path" in told) == ("phantom" in told):
         raise OptionError("give either path or phantom.")
     if "phantom" in told and "subjects" in told:
-        raise OptionError("subjects cuts a path; a phantom is given as many, as its own option.")
-    methods = _check_list(told.get("methods", methods), str, "methods")
+        raise OptionError("subjects cuts a path; give a phantom as many, as an option of its own.")
+    methods = check_list(told.get("methods", methods), str, "methods")
     for key in ("subjects", "minutes"):
         if told.get(key, 1) <= 0:
             raise OptionError(f"{key} is {told[key]}; wanted more than zero.")
@@ -202,7 +148,7 @@ def _read_set(
         told.get("minutes"),
     )
     if found.phantom is not None:
-        with _within("phantom"):
+        with within("phantom"):
             make_phantom(found)
     _check_study(found)
     return found
@@ -227,16 +173,18 @@ def make_phantom(found: Set) -> PhantomSpec:
     try:
         return PhantomSpec(**facts)
     except TypeError as error:
-        raise OptionError(f"{_show(facts)} cannot be drawn: {error}.") from None
+        raise OptionError(
+            f"{show(facts)} cannot be drawn: {error}. Give the options of PhantomSpec by name."
+        ) from None
 
 
 def _check_study(found: Set) -> None:
     """Refuse choices that no run takes, before any set is read."""
     choices = dict(found.choices)
     for key in (key for key in choices if CHOICES[key] is list):
-        choices[key] = tuple(_check_list(choices[key], int if key == "budgets" else str, key))
+        choices[key] = tuple(check_list(choices[key], int if key == "budgets" else str, key))
     if any(type(value) not in (int, float) for value in choices.get("augment", {}).values()):
-        raise OptionError(f"augment is {_show(choices['augment'])}; wanted numbers by name.")
+        raise OptionError(f"augment is {show(choices['augment'])}; wanted numbers by name.")
     study = make_study(
         found.path or "phantom",
         modality=found.modality,
@@ -247,17 +195,17 @@ def _check_study(found: Set) -> None:
     study.check()
     for method in found.methods:
         if reason := METHODS[method].known_failures.get(study.chosen_network):
-            raise OptionError(f"{method} does not work with {study.chosen_network}: {reason}")
+            raise OptionError(
+                f"{method} does not work with {study.chosen_network}: {reason}. Leave it out, or "
+                "give another network."
+            )
 
 
 def _read_claims(facts: dict[str, Any], known: Mapping[str, Any]) -> list[Claim]:
     claims = []
     for name, told in facts.items():
-        with _within(f"claims.{name}"):
-            _check_keys(told, CLAIM)
-            for key in ("says", "better", "worse"):
-                if key not in told:
-                    raise OptionError(f"{key} is missing.")
+        with within(f"claims.{name}"):
+            check_keys(told, CLAIM, ("says", "better", "worse"))
             sides = [_read_side(told, key, known) for key in ("better", "worse")]
             if len(sides[0].sets) != len(sides[1].sets):
                 raise OptionError(
@@ -270,9 +218,9 @@ def _read_claims(facts: dict[str, Any], known: Mapping[str, Any]) -> list[Claim]
 
 def _read_side(told: dict[str, Any], key: str, known: Mapping[str, Any]) -> Side:
     facts = told[key]
-    with _within(key):
-        _check_keys(facts, SIDE)
-        sets = _check_list(facts.get("sets", told.get("sets")), str, "sets")
+    with within(key):
+        check_keys(facts, SIDE)
+        sets = check_list(facts.get("sets", told.get("sets")), str, "sets")
         for name in sets:
             _check_scale(look_up(known, name, "set"))
         for method in facts.get("methods", []):

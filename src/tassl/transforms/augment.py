@@ -16,6 +16,7 @@ from tassl.transforms.saliency import draw_spots
 # Beyond these a bend may fold, a window close, a density turn negative.
 MOST = {"elastic": 0.05, "window": 0.5, "stain": 1.0, "ghosting": 1.0, "cutout": 1.0}
 COLOURS = 3
+WINDOW = 64  # voxels a side
 CACHED = 2**18  # pixels that stay in a processor's cache while they are changed
 
 
@@ -209,7 +210,7 @@ def _normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=rng, device=rng.device)
 
 
-def patch_of(space: tuple[int, ...], side: int = 64) -> tuple[int, ...] | None:
+def patch_of(space: tuple[int, ...]) -> tuple[int, ...] | None:
     """The window that larger volumes are trained on, at most 64 voxels a side; else none."""
-    large = len(space) == 3 and max(space) > side
-    return tuple(min(side, size) for size in space) if large else None
+    large = len(space) == 3 and max(space) > WINDOW
+    return tuple(min(WINDOW, size) for size in space) if large else None

@@ -1,9 +1,12 @@
-"""What acquisition spoils: sharpness, noise, copies left by motion, missing parts."""
+"""What acquisition spoils: sharpness, noise, copies left by motion, missing parts, resolution."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tassl.transforms.axes import along
 from tassl.transforms.draws import levels, per_image, uniform
@@ -34,6 +37,19 @@ def apply_blur(images: Tensor, deviation: Tensor, reach: int) -> Tensor:
             pair = wide.narrow(axis, reach - step, size) + wide.narrow(axis, reach + step, size)
             images.addcmul_(pair, weight)
     return images
+
+
+def coarsen(images: Tensor, factor: float) -> Tensor:
+    """Average blocks of pixels, and interpolate back to the size that the images had.
+
+    Args:
+        images: (batch, channel, *space).
+        factor: Pixels along a side of a block, as nearly as whole blocks allow.
+    """
+    space = images.shape[2:]
+    blocks: Any = [max(1, round(size / factor)) for size in space]
+    smooth = "bilinear" if len(space) == 2 else "trilinear"
+    return F.interpolate(F.interpolate(images, blocks, mode="area"), space, mode=smooth)
 
 
 def apply_noise(

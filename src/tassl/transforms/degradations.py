@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tassl.errors import OptionError
+from tassl.modality import MODALITIES
 from tassl.registry import Card, look_up
 
 
@@ -74,13 +75,7 @@ DEGRADATIONS: dict[str, DegradationCard] = {
         modalities=("ct",),
     ),
 }
-LAWS = {
-    "mri": "Rician",
-    "ultrasound": "speckle",
-    "oct": "speckle",
-    "microscopy": "Poisson",
-    "pet": "Poisson",
-}
+LAWS = {"rician": "Rician", "speckle": "speckle", "poisson": "Poisson"}  # by range of the views
 
 
 @dataclass(frozen=True)
@@ -130,4 +125,10 @@ def choose_degradation(text: str, modality: str) -> Degradation:
             f"--degrade {text}: wanted {card.least:g} to {card.most:g} {card.unit}, as in "
             f"{kind}:{card.usual:g}."
         )
-    return Degradation(kind or usual, strength, LAWS.get(modality, "Gaussian"))
+    return Degradation(kind or usual, strength, _noise_law(modality))
+
+
+def _noise_law(modality: str) -> str:
+    """The law of the noise that the views of a modality have."""
+    views = MODALITIES[modality].load().augmentations["local"]
+    return next((law for name, law in LAWS.items() if getattr(views, name)), "Gaussian")

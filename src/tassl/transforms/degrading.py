@@ -5,19 +5,15 @@ What is random is drawn for each image alone, so that an image can always be deg
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tassl.transforms.axes import along
-from tassl.transforms.corruption import apply_blur, apply_noise, apply_rician
+from tassl.transforms.corruption import apply_blur, apply_noise, apply_rician, coarsen
 
 PHASE = 2  # axis of the images along which lines of k-space are left out
 CENTRE = 0.32  # share of the lines in the centre, times the acceleration: 8% at 4, 4% at 8
 BESIDE_BLUR = 0.05  # without any noise, blur could be undone
-SMOOTH = {2: "bilinear", 3: "trilinear"}
 
 
 class Degrader:
@@ -91,10 +87,7 @@ class LowResolution(Degrader):
         return torch.zeros(())
 
     def blunt(self, images: Tensor, drawn: Tensor) -> Tensor:
-        space = images.shape[2:]
-        small: Any = [max(1, round(n / self.strength)) for n in space]
-        means = F.interpolate(images, small, mode="area")
-        return F.interpolate(means, space, mode=SMOOTH[len(space)])
+        return coarsen(images, self.strength)
 
 
 class Undersampling(Degrader):

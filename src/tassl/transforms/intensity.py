@@ -8,6 +8,7 @@ from torch import Tensor
 from tassl.transforms.axes import spread
 from tassl.transforms.draws import levels, per_image
 
+FIELD_KNOTS, GAIN_KNOTS = 3, 5  # along an axis, for smooth noise
 DEPTH = -2  # rows of an image; front to back of a volume, and the rows of its unoriented slices
 
 
@@ -32,22 +33,18 @@ def apply_window(images: Tensor, bottom: Tensor, top: Tensor) -> Tensor:
     return images.clamp(low + span * lowest, low + span * highest)
 
 
-def draw_field(
-    shape: tuple[int, ...], strength: float, rng: torch.Generator, knots: int = 3
-) -> Tensor:
+def draw_field(shape: tuple[int, ...], strength: float, rng: torch.Generator) -> Tensor:
     """A smooth multiplicative field per image, exp(strength * smooth uniform noise).
 
     Returns:
         (batch, 1, *space), around 1.
     """
     batch, _, *space = shape
-    coarse = torch.rand(batch, 1, *[knots] * len(space), generator=rng, device=rng.device)
+    coarse = torch.rand(batch, 1, *[FIELD_KNOTS] * len(space), generator=rng, device=rng.device)
     return spread((coarse * 2 - 1) * strength, tuple(space)).exp()
 
 
-def draw_depth_gain(
-    shape: tuple[int, ...], strength: float, rng: torch.Generator, knots: int = 5
-) -> Tensor:
+def draw_depth_gain(shape: tuple[int, ...], strength: float, rng: torch.Generator) -> Tensor:
     """A smooth gain per image that varies along depth alone, as time-gain compensation does.
 
     Depth runs down the rows of an image, and along the back-front axis of a volume: there lies
@@ -57,7 +54,7 @@ def draw_depth_gain(
         (batch, 1, *space) around 1, with one pixel along every axis but depth.
     """
     lines = [1] * (len(shape) - 2)
-    lines[DEPTH] = knots
+    lines[DEPTH] = GAIN_KNOTS
     coarse = torch.rand(shape[0], 1, *lines, generator=rng, device=rng.device)
     lines[DEPTH] = shape[DEPTH]
     return spread((coarse * 2 - 1) * strength, tuple(lines)).exp()

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
-from torch.nn import functional as F
 
 from tassl.data.tensors import Normalisation
 from tassl.modality.base import Augmentation
 from tassl.transforms.augment import MOST, Augment
+from tassl.transforms.corruption import coarsen
 from tassl.transforms.draws import seeded
 
 SEVERITIES = (1, 3)
@@ -80,11 +80,3 @@ def list_corruptions(
             }
             own = replace(Augmentation(), **strengths)
             yield Corruption(kind, severity, own, normalisation, seed)
-
-
-def coarsen(images: Tensor, factor: int) -> Tensor:
-    """Average blocks of `factor` pixels a side, and interpolate back to the size there was."""
-    space = tuple(images.shape[2:])
-    size = [max(1, side // factor) for side in space]
-    mode = "bilinear" if len(space) == 2 else "trilinear"
-    return F.interpolate(F.interpolate(images, size, mode="area"), space, mode=mode)

@@ -11,8 +11,8 @@ import numpy as np
 from tassl.adaptation import Tuning
 from tassl.checkpoint import Recipe
 from tassl.data.tensors import Change, Tensors
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.protocol import Protocol
-from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.transforms.augment import Augment
 from tassl.trials.fixmatch import FixMatch
@@ -76,6 +76,10 @@ class Bench:
     def kind(self) -> Target:
         """What the images are labelled with."""
         return target_of(self.task)
+
+    def seed_of(self, draw: int) -> int:
+        """Of initialisation and order in a draw, the same for every arm."""
+        return self.seed * 1000 + draw
 
 
 def list_arms(

@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from tassl.adaptation import Tuning, embed_rows, fit_head
 from tassl.checkpoint import build_encoder, load_checkpoint
-from tassl.data.files import write_atomically
+from tassl.data.files import write_atomically, write_table
 from tassl.data.tensors import Tensors
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.metrics import score_once
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.heads.base import Head
 from tassl.networks.base import Encoder
@@ -53,7 +53,7 @@ def start_head(bench: Bench, arm: Arm, seed: int) -> tuple[Head, tuple[str, ...]
 
 def fit_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning) -> Head:
     """Fit an arm on a subset, from the same seed for every arm of a draw."""
-    seed = bench.seed * 1000 + subset.draw
+    seed = bench.seed_of(subset.draw)
     head, pretrained = start_head(bench, arm, seed)
     if arm.weights:
         tuning = replace(tuning, encoder_share=NATURAL_SHARE)
@@ -69,15 +69,15 @@ def fit_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning) -> Head:
 
 
 def make_features(bench: Bench, arm: Arm, rows: np.ndarray) -> np.ndarray:
-    """Features of these rows for a linear model, from pixels or from a frozen encoder."""
+    """Features (row, width) for a linear model, from pixels or from a frozen encoder."""
     if arm.adaptation == "pixels":
         return pool_pixels(bench.tensors, rows)
-    encoder: Encoder = start_head(bench, arm, bench.seed * 1000)[0].encoder
+    encoder: Encoder = start_head(bench, arm, bench.seed_of(0))[0].encoder
     return embed_rows(encoder, bench.tensors, rows, PREDICT_BATCH[bench.tensors.store.dims])
 
 
 def pool_pixels(tensors: Tensors, rows: np.ndarray) -> np.ndarray:
-    """Pixels themselves, averaged down where an image is large."""
+    """Pixels (row, pixel) themselves, averaged down where an image is large."""
     side = PIXELS_PER_SIDE[tensors.store.dims]
     shape: Any = [min(side, size) for size in tensors.store.grid.shape]
     pool: Any = F.adaptive_avg_pool2d if tensors.store.dims == 2 else F.adaptive_avg_pool3d
@@ -97,9 +97,7 @@ def adapt_once(bench: Bench, arm: Arm, subset: Subset, folder: Path) -> dict[str
     """
     head = fit_arm(bench, arm, subset, bench.tuning)
     table = bench.kind.predict(bench, head, bench.test).table
-    save_file(
-        {k: v.contiguous() for k, v in head.state_dict().items()}, folder / "head.safetensors"
-    )
-    file = folder / "predictions.parquet"
-    write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
+    state = {name: weight.contiguous() for name, weight in head.state_dict().items()}
+    write_atomically(folder / "head.safetensors", lambda draft: save_file(state, draft))
+    write_table(folder / "predictions.parquet", table)
     return {name: score_once(table, name) for name in HEADS[bench.task].metrics}

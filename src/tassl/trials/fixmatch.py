@@ -72,13 +72,12 @@ def paste_blocks(images: Tensor, guesses: Tensor, rng: torch.Generator) -> tuple
     return pasted, told
 
 
-def consistency(guesses: Tensor, scores: Tensor, threshold: float = THRESHOLD) -> Tensor:
+def consistency(guesses: Tensor, scores: Tensor) -> Tensor:
     """Cross entropy with the classes that were guessed surely; the others count as zero.
 
     Args:
         guesses: Probabilities of a mild view, (batch, class) or (batch, class, *space).
         scores: Scores of a strong view before the softmax, shaped alike.
-        threshold: Least probability of a guess that is taught.
     """
     surest, classes = guesses.max(1)
-    return (F.cross_entropy(scores, classes, reduction="none") * (surest >= threshold)).mean()
+    return (F.cross_entropy(scores, classes, reduction="none") * (surest >= THRESHOLD)).mean()

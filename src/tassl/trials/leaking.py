@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from joblib import delayed
 
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.leakage import Cells, Leakage, measure_leakage
-from tassl.evaluation.verdict import Arm
 from tassl.trials.bench import Bench
 from tassl.trials.fitting import make_features
 from tassl.trials.working import work_off
@@ -29,6 +28,5 @@ def measure_sites(bench: Bench, cells: Cells) -> dict[str, Leakage]:
 
 
 def _measure(bench: Bench, arm: Arm, cells: Cells) -> dict[str, Leakage]:
-    torch.set_num_threads(1)
     features = make_features(bench, arm, cells.rows)
     return {arm.name: measure_leakage(features, cells, bench.protocol.confidence, bench.seed)}

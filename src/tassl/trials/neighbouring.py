@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 from tassl.trials.bench import Bench
 from tassl.trials.predictions import keep, prediction_file, read_predictions
 
@@ -28,7 +28,7 @@ def keep_neighbours(
         folder: Gets neighbours/predictions/ARM_BUDGET_DRAW.parquet.
         features: Of every row of the store, (row, width).
     """
-    seed = bench.seed * 1000 + subset.draw
+    seed = bench.seed_of(subset.draw)
     model = bench.kind.ask_neighbours(bench, features, subset.rows, seed)
     if model is not None:
         table = bench.kind.probe(bench, model, features[bench.test]).table

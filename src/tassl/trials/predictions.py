@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from tassl.data.files import write_atomically
+from tassl.data.files import write_table
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 
 
 def prediction_file(folder: Path, arm: Arm, subset: Subset) -> Path:
@@ -38,5 +38,4 @@ def read_predictions(
 def keep(table: pd.DataFrame, arm: Arm, subset: Subset, folder: Path) -> None:
     """Write a trial's predictions."""
     table = table.assign(arm=arm.name, budget=subset.budget, draw=subset.draw)
-    file = prediction_file(folder, arm, subset)
-    write_atomically(file, lambda draft: table.to_parquet(draft, index=False))
+    write_table(prediction_file(folder, arm, subset), table)

@@ -13,8 +13,8 @@ from joblib import delayed
 from torch import Tensor
 
 from tassl.data.tensors import Tensors
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 from tassl.trials.bench import Bench
 from tassl.trials.fitting import fit_arm
 from tassl.trials.working import work_off
@@ -76,7 +76,6 @@ def read_restored(tensors: Tensors, file: Path) -> Restored:
 def _ask(
     bench: Bench, rows: np.ndarray, files: Mapping[str, Path], fit: int
 ) -> dict[int, dict[str, pd.DataFrame]]:
-    torch.set_num_threads(1)
     head = fit_arm(bench, MODEL, Subset("all", fit, rows), bench.tuning)
 
     def ask(tensors: Tensors) -> pd.DataFrame:

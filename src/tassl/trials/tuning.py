@@ -17,9 +17,9 @@ import numpy as np
 
 from tassl.adaptation import Tuning
 from tassl.data.files import write_json
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.metrics import METRICS, score_once
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 from tassl.heads import HEADS
 from tassl.trials.bench import Bench
 from tassl.trials.fitting import fit_arm

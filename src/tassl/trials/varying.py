@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tassl.data.files import write_atomically
+from tassl.data.files import write_table
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 from tassl.trials.bench import Bench, Variant
 from tassl.trials.predictions import slug
 
@@ -39,8 +39,7 @@ def keep_variants(
     few = replace(bench, test=pick_subjects(bench))
     for variant in bench.variants:
         table = predict(replace(few, tensors=bench.tensors.changed(variant.change)))
-        file = variant_file(folder, arm, variant)
-        write_atomically(file, lambda draft, t=table: t.to_parquet(draft, index=False))
+        write_table(variant_file(folder, arm, variant), table)
 
 
 def read_variants(

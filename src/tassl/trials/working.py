@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from tassl.adaptation import Tuning
 from tassl.data.files import write_arrays
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset
-from tassl.evaluation.verdict import Arm
 from tassl.trials.bench import Bench
 from tassl.trials.fitting import fit_arm, make_features
 from tassl.trials.neighbouring import keep_neighbours
@@ -77,18 +77,25 @@ def count_work(bench: Bench, arms: Sequence[Arm], subsets: Sequence[Subset]) -> 
     return len(arms) - len(trained) + tries + len(trained) * len(subsets)
 
 
-def work_off(pieces: list[Any], on_trial: Callable[[Any], None]) -> None:
+def work_off(pieces: list[Any], on_answer: Callable[[Any], None]) -> None:
     """Run pieces in worker processes, one per core; on one GPU, one after another.
 
     Args:
         pieces: Delayed calls.
-        on_trial: Called with what each returns, in any order.
+        on_answer: Called with what each returns, in any order.
     """
     jobs = 1 if torch.cuda.is_available() else min(len(pieces), cpu_count())
     with parallel_config("loky", n_jobs=max(1, jobs), inner_max_num_threads=1):
-        names: Any = Parallel(return_as="generator_unordered", max_nbytes=None)(pieces)
-        for name in names:
-            on_trial(name)
+        alone = [delayed(_work_alone)(*piece) for piece in pieces]
+        answers: Any = Parallel(return_as="generator_unordered", max_nbytes=None)(alone)
+        for answer in answers:
+            on_answer(answer)
+
+
+def _work_alone(work: Callable[..., Any], given: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """Call on one thread, so that the result does not depend on the number of cores."""
+    torch.set_num_threads(1)
+    return work(*given, **named)
 
 
 def _sort_arms(bench: Bench, arms: Sequence[Arm]) -> tuple[list[Arm], list[Arm], list[Arm]]:
@@ -101,7 +108,6 @@ def _sort_arms(bench: Bench, arms: Sequence[Arm]) -> tuple[list[Arm], list[Arm],
 
 def _set_floor(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) -> str:
     """All subsets of an arm that learns from no label: the same answers for each."""
-    torch.set_num_threads(1)
     missing = [s for s in subsets if not prediction_file(folder, arm, s).exists()]
     if missing:
         answers = bench.kind.floor(bench, arm)
@@ -112,12 +118,11 @@ def _set_floor(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) 
 
 def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) -> str:
     """All subsets of an arm that fits a linear model on fixed features."""
-    torch.set_num_threads(1)
     missing = [s for s in subsets if not prediction_file(folder, arm, s).exists()]
     if missing:
         features = make_features(bench, arm, np.arange(len(bench.tensors.store.table)))
     for subset in missing:
-        seed = bench.seed * 1000 + subset.draw
+        seed = bench.seed_of(subset.draw)
         model = bench.kind.fit_linear(bench, features, subset.rows, seed)
 
         def probe(varied: Bench, model: Any = model) -> pd.DataFrame:
@@ -133,14 +138,12 @@ def _probe_arm(bench: Bench, arm: Arm, subsets: Sequence[Subset], folder: Path) 
 
 
 def _try_tuning(bench: Bench, arm: Arm, name: str, subsets: Sequence[Subset], folder: Path) -> str:
-    torch.set_num_threads(1)
     try_tuning(bench, arm, name, subsets, folder)
     return f"{arm.name}, tried at {name}"
 
 
 def _train_arm(bench: Bench, arm: Arm, subset: Subset, tuning: Tuning, folder: Path) -> str:
     """One subset of an arm that trains a network."""
-    torch.set_num_threads(1)
     name = f"{arm.name}, {subset.budget} labels"
     if prediction_file(folder, arm, subset).exists():
         return name

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tassl.data.audit.finding import Finding, count
+from tassl.data.findings import stack_findings
 
 CHECK = "identical images"
 GUARDED = {"test": 2, "val": 1, "train": 0}
@@ -46,9 +47,9 @@ def check_duplicates(
     """Tell of identical images: across the split, labelled differently, within a side.
 
     Args:
-        table: Columns id, digest, label.
+        table: Columns id, digest, label, findings.
         split: Split of each row.
-        classes: Names of the labels.
+        classes: Names of the labels or findings.
     """
     groups = _copies(table.assign(split=split))
     findings = [_across(find_duplicates(table, split)), _conflicts(groups, classes)]
@@ -74,21 +75,35 @@ def _across(found: list[Duplicate]) -> Finding | None:
 
 
 def _conflicts(groups: list[pd.DataFrame], classes: tuple[str, ...]) -> Finding | None:
-    """One picture, two labels: at least one of them is wrong."""
-    clashing = [g for g in groups if g.label[g.label >= 0].nunique() > 1]
-    if not clashing:
+    """One picture, two answers: at least one of them is wrong."""
+    told = {tuple(g.id): text for g in groups if (text := _tell_conflict(g, classes))}
+    if not told:
         return None
-
-    def tell(row_id: str, label: int) -> str:
-        return f"{row_id} is {classes[label] if label < len(classes) else label}"
-
     return Finding(
         CHECK,
         "error",
-        f"The same pixels with different labels: {count(len(clashing), 'picture')}",
+        f"The same pixels with different labels: {count(len(told), 'picture')}",
         "At least one label of each is wrong: correct it, or take these images out.",
-        tuple(" but ".join(map(tell, g.id, g.label)) for g in clashing),
-        tuple(tuple(g.id[:2]) for g in clashing),
+        tuple(told.values()),
+        tuple(ids[:2] for ids in told),
+    )
+
+
+def _tell_conflict(group: pd.DataFrame, classes: tuple[str, ...]) -> str:
+    """In which class or findings copies of one picture disagree; "" where they do not."""
+
+    def name(k: int) -> str:
+        return classes[k] if k < len(classes) else str(k)
+
+    known = group.loc[group.label >= 0]
+    if known.label.nunique() > 1:
+        pairs = zip(known.id, known.label, strict=True)
+        return " but ".join(f"{row_id} is {name(label)}" for row_id, label in pairs)
+    ids, answers = group.id.to_numpy(), stack_findings(group)
+    return "; ".join(
+        f"{name(k)}: in {' and '.join(ids[own == 1])}, not in {' and '.join(ids[own == 0])}"
+        for k, own in enumerate(answers.T)
+        if (own == 1).any() and (own == 0).any()
     )
 
 

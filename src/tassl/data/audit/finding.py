@@ -36,10 +36,10 @@ class Finding:
         return f"{self.what}{named}. {self.advice}".strip()
 
 
-def name_some(items: Collection[str], most: int = NAMED) -> str:
+def name_some(items: Collection[str]) -> str:
     """The first few of many, and how many more there are."""
-    first = ", ".join(list(items)[:most])
-    return f"{first} and {len(items) - most} more" if len(items) > most else first
+    first = ", ".join(list(items)[:NAMED])
+    return f"{first} and {len(items) - NAMED} more" if len(items) > NAMED else first
 
 
 def count(number: int, noun: str) -> str:

@@ -27,11 +27,11 @@ class Kind:
     number: np.ndarray
 
 
-def pick_independent(table: pd.DataFrame, split: np.ndarray, most: int = MOST_IMAGES) -> np.ndarray:
-    """First row of each subject on a side, of `most` subjects that lie evenly over the table."""
+def pick_independent(table: pd.DataFrame, split: np.ndarray) -> np.ndarray:
+    """First row of each subject on a side; 2,000 subjects at most, spread evenly over the table."""
     rows = np.flatnonzero(np.isin(split, SPLITS))
     first = rows[~table.subject.iloc[rows].duplicated().to_numpy()]
-    return first[np.unique(np.linspace(0, len(first) - 1, most).astype(int))]
+    return first[np.unique(np.linspace(0, len(first) - 1, MOST_IMAGES).astype(int))]
 
 
 def list_kinds(

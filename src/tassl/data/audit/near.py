@@ -99,7 +99,7 @@ def check_near_duplicates(
     """Tell of nearly identical images, across the split and within.
 
     Args:
-        table: Columns id, label.
+        table: Columns id, label, findings.
         found: The pairs.
         dropped: Whether those on the less guarded side were taken out.
     """
@@ -116,10 +116,11 @@ def _tell(
 ) -> Finding | None:
     if not pairs:
         return None
-    label = dict(zip(table.id, table.label, strict=True))
-    differ = [
-        label[p.id] != label[p.other] and -1 not in (label[p.id], label[p.other]) for p in pairs
-    ]
+    labels = {
+        row_id: (label, *findings)
+        for row_id, label, findings in zip(table.id, table.label, table.findings, strict=True)
+    }
+    differ = [_differ(labels[p.id], labels[p.other]) for p in pairs]
     unlike = f", {sum(differ)} of them with different labels" if any(differ) else ""
     items = [
         f"{p.id} ({p.split}) ~ {p.other} ({p.other_split}), r {p.likeness:.3f}"
@@ -134,6 +135,11 @@ def _tell(
         tuple(items),
         tuple((p.id, p.other) for p in pairs),
     )
+
+
+def _differ(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether any answer that both know is another."""
+    return any(a != b and min(a, b) >= 0 for a, b in zip(first, second, strict=False))
 
 
 def find_candidates(thumbs: np.ndarray, same: np.ndarray) -> np.ndarray:

@@ -87,7 +87,9 @@ def understand(table: pd.DataFrame, path: Path, label: str | None, value: str | 
     chosen = _list_chosen(table, label)
     for given in (*chosen, *([] if value is None else [value])):
         if given not in table:
-            raise OptionError(f"{path} has no column {given!r}; it has {', '.join(table)}.")
+            raise OptionError(
+                f"{path} has no column {given!r}; it has {', '.join(table)}. Name one of these."
+            )
     columns: dict[str, list] = {}
     sources: dict[str, str] = {}
     notes: list[str] = []

@@ -106,7 +106,8 @@ def join(
     rows = match_names(manifest.table.file.tolist(), names, path)
     if not rows:
         raise InputError(
-            f"{path} names none of the images: its column {column!r} starts with {names[0]!r}."
+            f"{path} names none of the images: its column {column!r} starts with {names[0]!r}. "
+            "Give their file names there, or enough of their paths to tell them apart."
         )
     told = understand(table.iloc[list(rows.values())], path, label, value)
     named = "subject" in told.columns
@@ -161,7 +162,10 @@ def load(path: Path) -> pd.DataFrame:
             table = pd.read_csv(path, sep=sep, dtype=str).drop_duplicates()
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} cannot be read as a table: {reason}.") from None
+        raise InputError(
+            f"{path} cannot be read as a table: {reason}. Save it anew as CSV, with "
+            "the names of the columns first."
+        ) from None
     if table.empty:
         raise InputError(f"{path} holds no rows; wanted one per image.")
     return table.rename(columns=str)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from tassl.data.phantom.draws import Draws, Floats
 
+SAMPLES = 256  # directions that a mean radius is taken over
+
 
 @dataclass(frozen=True)
 class Waves:
@@ -113,17 +115,17 @@ def rotate(angles: Floats, dims: int) -> Floats:
     return turn
 
 
-def mean_radius(outline: Waves, dims: int, samples: int = 256) -> Floats:
+def mean_radius(outline: Waves, dims: int) -> Floats:
     """Radius (n,) of the circle or sphere with the content of a unit ball of this outline."""
-    steps = np.arange(samples) + 0.5
-    across, height = steps * np.pi * (3 - np.sqrt(5)), np.zeros(samples)
+    steps = np.arange(SAMPLES) + 0.5
+    across, height = steps * np.pi * (3 - np.sqrt(5)), np.zeros(SAMPLES)
     if dims == 3:  # a Fibonacci sphere
-        height = 1 - 2 * steps / samples
+        height = 1 - 2 * steps / SAMPLES
     else:
-        across = steps * 2 * np.pi / samples
+        across = steps * 2 * np.pi / SAMPLES
     ring = np.sqrt(1 - height**2)
     points = np.stack([height, ring * np.sin(across), ring * np.cos(across)])[-dims:]
-    values = outline.at(np.broadcast_to(points, (len(outline.phases), dims, samples)))
+    values = outline.at(np.broadcast_to(points, (len(outline.phases), dims, SAMPLES)))
     return np.exp(dims * values).mean(1) ** (1 / dims)
 
 

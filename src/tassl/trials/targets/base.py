@@ -14,8 +14,8 @@ from torch import Tensor
 
 from tassl.adaptation import Examples, Tuning, predict_rows
 from tassl.data.store import Store
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.splits import Subset, draw_subsets
-from tassl.evaluation.verdict import Arm
 from tassl.heads.base import Head
 from tassl.modality.base import Augmentation
 
@@ -179,3 +179,8 @@ def predict_batches(bench: Bench, head: Head, rows: np.ndarray) -> Iterator[Tens
     """What a head predicts, in batches as large as images of this kind allow."""
     batch, window = PREDICT_BATCH[bench.tensors.store.dims], bench.augment.patch
     return predict_rows(head, bench.tensors, rows, batch, window if head.dense else None)
+
+
+def predict_whole(bench: Bench, head: Head, rows: np.ndarray) -> np.ndarray:
+    """The same in one piece, (row, ...)."""
+    return torch.cat(list(predict_batches(bench, head, rows))).numpy()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from tassl.data.findings import stack_findings
 from tassl.data.store import Store
@@ -16,7 +15,7 @@ from tassl.evaluation.finding_splits import draw_finding_subsets, number_rarest
 from tassl.evaluation.splits import Subset, split_halves
 from tassl.heads.base import Head
 from tassl.heads.findings_probe import FindingsProbe, fit_findings
-from tassl.trials.targets.base import Answers, Target, add_columns, name_rows, predict_batches
+from tassl.trials.targets.base import Answers, Target, add_columns, name_rows, predict_whole
 
 if TYPE_CHECKING:
     from tassl.trials.bench import Bench
@@ -71,8 +70,7 @@ class Findings(Target):
         return dict(enumerate((stack_findings(table) == 1).sum(0).tolist()))
 
     def predict(self, bench: Bench, head: Head, rows: np.ndarray, *, fully: bool = True) -> Answers:
-        scores = torch.cat(list(predict_batches(bench, head, rows))).numpy()
-        return _tabulate(bench, rows, scores)
+        return _tabulate(bench, rows, predict_whole(bench, head, rows))
 
     def fit_linear(
         self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int

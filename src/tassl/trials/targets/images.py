@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tassl.adaptation import Examples, Tuning
 from tassl.data.store import Store
+from tassl.evaluation.finding import Arm
 from tassl.evaluation.reconstruction import measure_image
-from tassl.evaluation.verdict import Arm
 from tassl.heads.base import Head
 from tassl.heads.restorer import Restorer
 from tassl.modality.base import Augmentation

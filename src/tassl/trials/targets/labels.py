@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.pipeline import Pipeline
 
 from tassl.data.store import Store
@@ -15,7 +14,7 @@ from tassl.errors import InputError
 from tassl.heads.base import Head
 from tassl.heads.neighbours import ask_classes
 from tassl.heads.probe import STRENGTHS, fit_probe
-from tassl.trials.targets.base import Answers, Target, add_columns, name_rows, predict_batches
+from tassl.trials.targets.base import Answers, Target, add_columns, name_rows, predict_whole
 
 if TYPE_CHECKING:
     from tassl.trials.bench import Bench
@@ -48,8 +47,7 @@ class ClassLabels(Target):
         return store.table.label.to_numpy(copy=True)
 
     def predict(self, bench: Bench, head: Head, rows: np.ndarray, *, fully: bool = True) -> Answers:
-        scores = torch.cat(list(predict_batches(bench, head, rows))).numpy()
-        return _tabulate(bench, rows, scores)
+        return _tabulate(bench, rows, predict_whole(bench, head, rows))
 
     def fit_linear(
         self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int

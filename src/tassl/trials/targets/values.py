@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.pipeline import Pipeline
 
 from tassl.data.store import Store
@@ -18,7 +17,7 @@ from tassl.heads.base import Head
 from tassl.heads.neighbours import ask_values
 from tassl.heads.ridge import PENALTIES, fit_ridge
 from tassl.modality.base import Augmentation
-from tassl.trials.targets.base import Answers, Target, name_rows, predict_batches
+from tassl.trials.targets.base import Answers, Target, name_rows, predict_whole
 
 if TYPE_CHECKING:
     from tassl.trials.bench import Bench
@@ -44,8 +43,7 @@ class Values(Target):
         return store.table.value.to_numpy(np.float32, copy=True)
 
     def predict(self, bench: Bench, head: Head, rows: np.ndarray, *, fully: bool = True) -> Answers:
-        found = torch.cat(list(predict_batches(bench, head, rows))).numpy()
-        return _tabulate(bench, rows, found[:, 0])
+        return _tabulate(bench, rows, predict_whole(bench, head, rows)[:, 0])
 
     def fit_linear(
         self, bench: Bench, features: np.ndarray, rows: np.ndarray, seed: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -361,6 +362,16 @@ class TestRunFolders:
         (out / "store.0123456789abcdef.part").mkdir()
         assert tassl(*study(data, out, "--size", 12)).refusal() == halted
         assert not (out / "store.0123456789abcdef.part").exists()
+
+    @pytest.mark.parametrize("name", ["images.npy", "table.parquet", "store.json"])
+    def test_damaged_store_is_told(self, tassl: Command, data, tmp_path, halted, name: str):
+        out = tmp_path / "out"
+        assert tassl(*study(data, out)).refusal() == halted
+        file = out / "store" / name
+        file.write_bytes(file.read_bytes()[:150])
+        assert f"{out / 'store'} are damaged (" in self.refuse(tassl, data, out)
+        shutil.rmtree(out / "store")
+        assert tassl(*study(data, out)).refusal() == halted
 
     def test_touched_data_are_read_anew_and_kept(self, tassl: Command, data, tmp_path, halted):
         out = tmp_path / "out"

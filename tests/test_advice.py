@@ -328,19 +328,25 @@ def test_answers_that_were_read(
 
 
 @pytest.mark.parametrize(
-    ("gains", "picked"),
+    ("gains", "minutes", "picked"),
     [
-        ({"joint": 5.0, "byol": 4.5, "mae": 3.1}, ["byol", "mae"]),
-        ({"joint": 5.0, "byol": 2.9, "moco": 2.8}, ["joint", "byol"]),
-        ({"byol": 5.0, "moco": 5.0, "mae": 1.0}, ["byol", "moco"]),
-        ({"joint": 5.0}, ["joint"]),
+        ({"joint": 5.0, "byol": 4.5, "mae": 3.1}, 60.0, ["byol", "mae"]),
+        ({"joint": 5.0, "byol": 4.5, "mae": 3.1}, None, ["byol", "mae"]),
+        ({"joint": 5.0, "byol": 4.5, "mae": 3.1}, 4.0, ["joint", "byol"]),
+        ({"joint": 5.0, "byol": 2.9, "moco": 2.8}, 60.0, ["joint", "byol"]),
+        ({"byol": 5.0, "moco": 5.0, "mae": 1.0}, 60.0, ["byol", "moco"]),
+        ({"joint": 5.0}, 60.0, ["joint"]),
     ],
 )
-def test_a_dear_strategy_waits_for_those_that_are_level(gains: dict, picked: list[str]):
+def test_a_dear_strategy_waits_for_those_that_are_level(
+    gains: dict, minutes: float | None, picked: list[str]
+):
     advice = ask()
+    options = replace(advice.ranking[0].options, minutes=minutes)
     ranking = tuple(
         replace(
             advice.ranking[0],
+            options=options,
             method=method,
             paradigm=METHODS[method].paradigm,
             gain=replace(advice.ranking[0].gain, mean=mean),

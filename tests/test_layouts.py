@@ -465,6 +465,12 @@ class TestBoxes:
         assert manifest.table.split.tolist() == ["train"]
         assert [item.file for item in manifest.set_aside] == ["gone.png"]
 
+    def test_outlines_are_not_passed_over_in_silence(self, tmp_path: Path):
+        note = {"image_id": 7, "category_id": 9, "bbox": [5, 6, 9, 9]}
+        outlined = note | {"segmentation": [[5, 6, 14, 6, 14, 15]]}
+        manifest = index(self.save_coco(tmp_path, annotations=[note, outlined]))
+        assert any("1 outlines are not read" in told for told in manifest.notes)
+
     @pytest.mark.parametrize(
         "change", [{"bbox": ["x"]}, {"bbox": [1, 2]}, {"category_id": 4}, {"bbox": None}]
     )

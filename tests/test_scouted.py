@@ -21,7 +21,7 @@ from tassl.methods import METHODS
 from tassl.report import write_report, write_scout
 from tassl.report.foretold import tell_foresight
 from tassl.report.loading import Run, load_run
-from tassl.report.scout_figures import draw_rungs
+from tassl.report.scout_figures import draw_gains, draw_rungs
 from tassl.scouting.alignment import ASKED
 from tassl.scouting.deciding import BEST
 from tassl.scouting.records import Survey, Tried
@@ -153,6 +153,16 @@ def test_nothing_is_foretold_of_what_was_not_measured(run: Path):
     assert tell_foresight(replace(whole, scout={})) == ""
     assert tell_foresight(replace(whole, verdict={})) == ""
     assert tell_foresight(replace(whole, scout={**whole.scout, "method": "moco"})) == ""
+
+
+@pytest.mark.parametrize("scale", [0.03, 1.0, 40.0])
+def test_ticks_of_gains_hold_every_interval_and_nothing(scale: float):
+    item = {"method": "mae"} | {kind: [scale * v for v in gain] for kind, gain in GAINS.items()}
+    drawn = draw_gains([item])
+    (row,), (first, *_, last) = drawn["rows"], drawn["ticks"]
+    assert all(first[0] <= bar.low < bar.x < bar.high <= last[0] for bar in row.bars)
+    zero = next(x for x, word in drawn["ticks"] if word == "+0")
+    assert (row.bars[0].x - zero) / (row.bars[2].x - zero) == pytest.approx(2 / 4, rel=0.01)
 
 
 def test_rungs_lie_evenly_and_higher_scores_higher():

@@ -17,6 +17,7 @@ from sklearn.linear_model import Ridge
 
 import tassl
 from tassl.advisor import Query
+from tassl.advisor.advice import LEVEL_POINTS
 from tassl.advisor.outlook import draw_gains
 from tassl.checkpoint import build_encoder
 from tassl.data.phantom import PhantomSpec, draw_cohort, save_npz
@@ -24,7 +25,19 @@ from tassl.errors import OptionError
 from tassl.methods import METHODS
 from tassl.pretraining import Schedule
 from tassl.scouting import alignment, comparing, deciding, pilots, race, surveying, yardstick
-from tassl.scouting.deciding import BEST, FEW, LEVEL, NOT, PRIOR, SHORT, UNSURE, Belief
+from tassl.scouting.deciding import (
+    BEST,
+    FEW,
+    LEVEL,
+    NOT,
+    PRIOR,
+    SHORT,
+    SLIGHT,
+    UNSURE,
+    Belief,
+    Decision,
+    Parts,
+)
 from tassl.scouting.ground import Ground
 from tassl.scouting.pilots import Floor, Pilot, Voice
 from tassl.scouting.points import sample_points
@@ -39,10 +52,13 @@ from tassl.scouting.rungs import (
     explain_shortage,
     next_rung,
 )
+from tassl.scouting.weighing import explain
 from tassl.study import Study, pretraining, running
 from tassl.study.choosing import seek_advice
+from tassl.study.clock import Clock
 from tassl.study.narrator import Narrator
-from tassl.study.preparation import labelled_rows, prepare
+from tassl.study.preparation import Prepared, labelled_rows, prepare
+from tassl.study.running import prepare_data
 from tassl.study.scouting import expect_gains, lay_ground, list_candidates
 from tassl.transforms.acquired import Acquired
 from tassl.trials.targets.images import INPUT
@@ -255,23 +271,72 @@ def test_measured_gains_have_the_corrected_error_of_their_mean():
     rng = np.random.default_rng(0)
     floor = rng.normal(0.6, 0.1, 10)
     one = floor + rng.normal(0.05, 0.02, 10)
-    found = deciding.measure_gains([one], floor, folds=5)
+    found = deciding.measure_gains(Parts(deciding.list_gains([one], floor), 5, 500, ranked=True))
     gains = 100 * (one - floor)
     assert found.mean[0] == pytest.approx(gains.mean())
-    assert found.covariance[0, 0] == pytest.approx((1 / 10 + 1 / 4) * gains.var(ddof=1) * 9 / 7)
+    reach = stats.t.ppf(0.9, 9) * np.sqrt((1 / 10 + 1 / 4) * gains.var(ddof=1))
+    assert found.interval(0) == pytest.approx((gains.mean() - reach, gains.mean() + reach))
 
 
-def test_four_times_the_subjects_halve_the_error():
-    measured = believe(2, 5, error=4)
-    needed = deciding.count_needed(measured, 40, 1, 0)
-    halved = deciding.count_needed(believe(2, 5, error=2), 40, 1, 0)
-    assert needed == pytest.approx(4 * halved, abs=4)
+POWER = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
 
 
-def test_whether_it_helps_at_all_takes_the_error_of_one_candidate():
-    needed = deciding.count_needed(believe(2, 5, error=4), 40, 1, None)
-    power = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
-    assert needed == np.ceil(40 * (power * 4 / 5) ** 2)
+def test_needed_subjects_follow_from_the_variance_of_means_over_those_scored():
+    gains = np.random.default_rng(0).normal([[5.0], [20.0]], 6.0, (2, 10))
+    for rival, apart in ((0, gains[1] - gains[0]), (None, gains[1])):
+        needed = deciding.count_needed(Parts(gains, 5, 40, ranked=False), 1, rival)
+        error = apart.mean() / POWER
+        assert needed == np.ceil(40 * apart.var(ddof=1) / 5 / error**2)
+    level = gains - gains.mean(1, keepdims=True)
+    needed = deciding.count_needed(Parts(level, 5, 40, ranked=False), 1, None)
+    assert needed == np.ceil(40 * level[1].var(ddof=1) / 5 / (LEVEL_POINTS / POWER) ** 2)
+
+
+@pytest.mark.parametrize("each", [1, 2, 10])
+def test_needed_subjects_do_not_hang_on_the_size_of_folds_that_rank(each: int):
+    rng = np.random.default_rng(0)
+    ill, well = rng.random((2, 20_000, each))
+    auroc = 100 * (ill[:, :, None] > well[:, None]).mean((1, 2))
+    needed = deciding.count_needed(Parts(auroc[None] - 50, 5, 10 * each, ranked=True), 0, None)
+    # Mann and Whitney: (1 / p + 1 / q) / 12 for many of either class.
+    assert needed == pytest.approx(100**2 * 4 / 12 / (LEVEL_POINTS / POWER) ** 2, rel=0.03)
+
+
+def test_candidates_that_go_together_tell_no_more_than_one():
+    """Three times the same gains have the degrees of freedom of one."""
+    gains = np.random.default_rng(0).normal(3.0, 6.0, (1, 10))
+    one, three = (
+        deciding.measure_gains(Parts(np.repeat(gains, times, 0), 5, 500, ranked=True))
+        for times in (1, 3)
+    )
+    assert three.interval(2) == pytest.approx(one.interval(0))
+
+
+def test_parts_that_agree_by_chance_are_not_sure():
+    """Of 2 and 2 subjects a part's area moves by 25 points when two change their order."""
+    same = np.zeros((3, 10))
+    found = deciding.measure_gains(Parts(same, 5, 20, ranked=True))
+    reach = stats.t.ppf(0.9, 3 * 9) * np.sqrt((1 / 10 + 1 / 4) * 25**2 / 10)
+    assert found.interval(1) == pytest.approx((-reach, reach))
+    assert found.covariance[0, 1] == 0
+    assert deciding.count_needed(Parts(same, 5, 20, ranked=True), 0, None) > 20
+    assert deciding.measure_gains(Parts(same, 5, 20, ranked=False)).error.tolist() == [0, 0, 0]
+
+
+def test_reasons_say_where_not_all_labels_are_scored(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+):
+    known = len(set(ground.subjects))
+    monkeypatch.setattr("tassl.scouting.ground.MOST_ROWS", 20)
+    unsure = Decision(UNSURE, 0, (1.0,), 1.0, 0.5, needed=90)
+    pilot, gain = Pilot("mae", 1.0, {}, "healthy", 1.0), (0.1, -1.0, 1.0)
+    floor = Floor({}, {}, 3, 1.0, 1.0, 1.0)
+    few = replace(ground)
+    wanted = f"pilots are scored on {len(set(few.subjects))} of {known}; 'tassl run' uses them all"
+    for own, told in ((few, True), (ground, False)):
+        reasons = explain(own, unsure, [pilot], [(gain, None, gain)], "raw pixels", floor)
+        assert (wanted in reasons) is told
+        assert any("about 90 labelled subjects would tell whether" in why for why in reasons)
 
 
 def test_a_prior_is_the_advisors_own():
@@ -321,6 +386,7 @@ def walk(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
         flown.clear()
         run.folder.mkdir(exist_ok=True)
         monkeypatch.setattr(surveying, "measure_floor", lambda *_: floor)
+        monkeypatch.setattr(Parts, "least", 0.0)  # as if many subjects were labelled
         monkeypatch.setattr(race, "measure_pilot", lambda g, m, s, f: COSTS[m])
         monkeypatch.setattr(race, "fly", fly)
         monkeypatch.setattr(race, "finish", lambda g, pilot, parts, f: pilot)
@@ -370,7 +436,7 @@ def test_a_small_gain_asks_for_more_time_until_none_would_tell_more(walk: Callab
     least = sum(Looks(1.0, 1.0).climb(cost, LEAST) + cost.took for cost in COSTS.values())
     assert walk(small, seconds=(least + 8) / RESERVE).answer == SHORT
     found = walk(small)
-    assert found.answer == NOT
+    assert found.answer == SLIGHT
     assert 0.2 < found.helps < 0.8
 
 
@@ -383,6 +449,15 @@ def test_a_crash_or_a_collapse_is_recorded_and_does_not_end_the_rest(walk: Calla
     assert fates["simclr"].startswith("vetoed: collapsed")
     with pytest.raises(OptionError, match="No pilot came to an end: mae failed"):
         walk(lambda method, share: -1.0)
+
+
+def test_a_crash_on_the_second_rung_leaves_what_the_first_told(walk: Callable):
+    breaks = lambda method, share: -1.0 if (method, share) == ("simclr", RUNGS[1]) else 0.9  # noqa: E731
+    found = walk(breaks)
+    ended = {tried.method: (tried.fate, tried.share, len(tried.curve)) for tried in found.tried}
+    assert ended.pop("simclr") == ("failed: RuntimeError: planted", RUNGS[1], 1)
+    assert set(ended.values()) == {("", RUNGS[-1], len(RUNGS))}
+    assert sum(found.method == tried.method for tried in found.tried) == 1
 
 
 def test_what_a_method_raises_is_kept_as_its_fate_and_found_again(
@@ -478,6 +553,15 @@ def test_recovery_is_one_for_what_is_held_and_none_for_noise():
     assert alignment.recover(features, rng.normal(size=(200, 1)), subjects) < 0.1
 
 
+def test_a_feature_that_leaps_in_one_image_does_not_hide_what_the_others_hold():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 5))
+    wanted = features[:, :1].copy()
+    features[:, 4] = 1e-5 * rng.normal(size=200)
+    features[7, 4] = 1.0
+    assert alignment.recover(features, wanted, np.arange(200) // 2) > 0.9
+
+
 def test_subjects_and_sites_are_found_again_where_features_tell_them():
     rng = np.random.default_rng(0)
     subjects = np.repeat(np.arange(30), 2)
@@ -566,13 +650,20 @@ def test_a_run_lets_pilots_choose_and_goes_on_from_the_chosen_one(
         trained.append(job["method"])
         return pretrain(*given, on_epoch=lambda line: epochs.append(line.epoch), **job)
 
+    def read(study: Study, folder: Path, narrator: Narrator, clock: Clock) -> Prepared:
+        found = prepare_data(study, folder, narrator, clock)
+        clock.facts["seconds"]["data"] += 1000
+        return found
+
     monkeypatch.setattr("tassl.scouting.rungs.RUNGS", (0.5,))
     monkeypatch.setattr(pretraining, "pretrain_method", watch)
+    monkeypatch.setattr(running, "prepare_data", read)
     monkeypatch.setattr(running, "make_bench", Halt())
     choices = SMALL | {"scout": "1h"}
     with known_costs(monkeypatch), pytest.raises(Halt):
         tassl.run(cohort, out=tmp_path / "run", **KIND, **choices)
     found = json.loads((tmp_path / "run/scout.json").read_text())
+    assert found["seconds"][0] > 1000  # reading is part of the time
     assert trained == [found["method"]]
     assert epochs == [2, 3, 4]  # the pilot's first epoch is not trained again
 

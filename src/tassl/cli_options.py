@@ -50,6 +50,7 @@ READING: Offered = {
     "csv": (None, _offer(str, "Table that tells more of the images, by file name.")),
     "label": (None, _offer(str, "Its column of the class, or of findings: A,B.")),
     "value": (None, _offer(str, "Its column of the number to predict.")),
+    "regions": (None, _offer(str, "Regions of masks: whole=1+2+3,core=2+3.")),
     "own_splits": (False, _flag("--own-splits", "Forget the splits given.")),
 }
 PREPARING: Offered = READING | {

@@ -126,8 +126,8 @@ def scout(
     """
     study = make_study(data, modality=modality, task=task, scout=time, **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
-    with _start(study, folder, narrator) as (prepared, clock), clock.timing("scout"):
-        found = scout_study(study, prepared, folder, narrator, clock.facts["seconds"]["data"])
+    with _start(study, folder, narrator) as (prepared, clock):
+        found = scout_study(study, prepared, folder, narrator, clock)
     narrator.say(f"Table and pictures: {write_scout(folder)}")
     return found
 

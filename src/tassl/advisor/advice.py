@@ -20,6 +20,7 @@ from tassl.methods import METHODS
 
 LEVEL_POINTS = 2.0  # within which a dear one waits: studies differ by far more
 DEAR = 1.5  # times the pass of the cheapest that is level
+BRIEF = 10.0  # minutes of pretraining, which nobody needs to save
 SHOWN_STUDIES = 3
 
 
@@ -66,6 +67,11 @@ class Strategy:
     def cost(self) -> float:
         """Time of a pass over the images, as a multiple of SimCLR's."""
         return METHODS[self.method].cost
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether it is known to take few minutes."""
+        return self.options.minutes is not None and self.options.minutes <= BRIEF
 
     @property
     def reason(self) -> str:
@@ -119,7 +125,7 @@ class Advice:
         while left and len(chosen) < count:
             level = [s for s in left if s.gain.mean > left[0].gain.mean - LEVEL_POINTS]
             most = DEAR * min(s.cost for s in level)
-            chosen.append(next(s for s in level if s.cost <= most))
+            chosen.append(next(s for s in level if s.cost <= most or s.is_brief))
             left.remove(chosen[-1])
         return chosen
 

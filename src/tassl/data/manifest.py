@@ -16,7 +16,8 @@ Columns of the table:
     findings  0 or 1 for every class where an image may show several, -1 for one that is unknown;
               () where all are
     value     the number to predict, in the manifest's unit; NaN where unknown
-    masks     files (or the array) that hold the segmentation, united where they are several; ()
+    masks     files (or the array) that hold the segmentation, united where they are several; ();
+              where each marks a region, one for every region, "" for one that is not shown
     boxes     (class, low corner..., high corner...) one after another, in pixels along the axes as
               they lie in memory; None where unknown, () where there is nothing to find
     site      acquisition site or scanner, "" where unknown
@@ -31,7 +32,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,8 @@ class Manifest:
         set_aside: Files that could not be used.
         unit: Of `value`, as "mm".
         instances: Whether masks number single objects rather than classes.
+        regions: Classes of masks that each region joins, see `find_values`; none for any where
+            every mask of an image marks the region of its place.
     """
 
     root: Path
@@ -83,6 +86,14 @@ class Manifest:
     set_aside: tuple[SetAside, ...] = ()
     unit: str = ""
     instances: bool = False
+    regions: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+
+    @property
+    def marks(self) -> str:
+        """What masks tell apart: "classes", "objects" or, a mask for each, "regions"."""
+        if self.instances:
+            return "objects"
+        return "regions" if self.regions and not any(self.regions.values()) else "classes"
 
     def account(self) -> str:
         """Say in a few lines how the data were understood."""
@@ -116,6 +127,11 @@ class Manifest:
         is_labelled = bool(found) or len(counts) > 0
         names = f": {', '.join(self.classes)}" if self.classes and not is_labelled else ""
         yield "masks", f"{masks} images{names}{kind}" if masks else ""
+        joined = (
+            f"{name} = {' + '.join(map(str, own))}" if own else name
+            for name, own in self.regions.items()
+        )
+        yield "regions", ", ".join(joined)
         known = table.boxes[table.boxes.notna()]
         boxes = Counter(int(c) for row in known for c in row[::BOX])  # layouts of 2D alone so far
         named = self._count_classes(boxes)
@@ -160,7 +176,7 @@ def write_manifest(manifest: Manifest, file: Path) -> None:
     """Write the table as parquet; `tassl run FILE` reads it again.
 
     Tuples become lists. The key `PANDAS_ATTRS` of the schema's metadata holds as JSON: root,
-    layout, classes, notes, unit, instances and set_aside, pairs of file and reason.
+    layout, classes, notes, unit, instances, regions and set_aside, pairs of file and reason.
     """
     table = manifest.table.copy()
     table.attrs = {
@@ -170,6 +186,7 @@ def write_manifest(manifest: Manifest, file: Path) -> None:
         "notes": list(manifest.notes),
         "unit": manifest.unit,
         "instances": manifest.instances,
+        "regions": {name: list(own) for name, own in manifest.regions.items()},
         "set_aside": [[item.file, item.reason] for item in manifest.set_aside],
     }
     write_table(file, table)

@@ -15,8 +15,8 @@ class HeadCard(Card):
         network: Default network for this task.
         locality: Where the sign sits unless the user says otherwise.
         metrics: Metrics, the first decides; keys in `tassl.evaluation.metrics.METRICS`.
-        target: What an image needs to be labelled: "label", "findings", "mask", "boxes", "value" or
-            "image".
+        target: What an image needs to be labelled: "label", "findings", "mask", "regions", "boxes",
+            "value" or "image".
         unit: What a label budget counts.
         probe: Place of the class that is fitted on frozen maps, "module:Name"; "" where frozen
             arms are linear models on a vector per image.
@@ -68,6 +68,17 @@ HEADS: dict[str, HeadCard] = {
         metrics=("dice", "nsd", "hd95", "volume_error", "lesion_f1", "false_alarms"),
         target="mask",
         probe="tassl.heads.dense_probe:DenseProbe",
+    ),
+    "regions": HeadCard(
+        "Segmentation of regions",
+        at="tassl.heads.regions:RegionSegmenter",
+        source="Isensee et al., BrainLes 2020, arXiv:2011.00848",
+        network="unet",
+        locality="local",
+        metrics=("dice", "nsd", "hd95", "volume_error", "lesion_f1", "false_alarms"),
+        target="regions",
+        probe="tassl.heads.regions:RegionProbe",
+        alike="segmentation",
     ),
     "reconstruction": HeadCard(
         "Reconstruction",

@@ -16,7 +16,8 @@ class Head(nn.Module, ABC):
     Args:
         encoder: Pretrained or fresh.
         decoder: Pretrained, or None to start a fresh one where the task needs it.
-        classes: Number of classes, background included for segmentation; 1 for a number.
+        classes: Number of classes, background included for segmentation, or of regions; 1 for a
+            number.
 
     Attributes:
         dense: Whether the target is a mask (batch, *space) or an image rather than one class or

@@ -1,4 +1,4 @@
-"""What was measured beside the verdict: findings, sites, subgroups, changed images, neighbours."""
+"""What was measured beside the verdict: findings, regions, sites, subgroups, changed images."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tassl.evaluation.robustness import MEAN
 from tassl.evaluation.subgroups import FEWEST_PER_CLASS
 from tassl.report.loading import Run
 from tassl.report.readers import DAMAGED, each_row
+from tassl.report.regions import NOTE, dice_table, scores_table
 from tassl.report.rendering import Table
 from tassl.report.restored import service_table, tell_service
 from tassl.report.words import (
@@ -106,6 +107,10 @@ def _per_finding(run: Run, found: pd.DataFrame, title: str) -> Check:
         Table(columns, tuple(details)),
         note,
     )
+
+
+def _per_region(run: Run, found: pd.DataFrame, title: str) -> Check:
+    return Check(title, dice_table(found), scores_table(run, found), NOTE)
 
 
 def _leakage(run: Run, found: pd.DataFrame, title: str) -> Check:
@@ -307,6 +312,7 @@ def _metric(run: Run) -> str:
 TITLES = {
     "service": "PSNR went up, and the task?",
     "per_finding": "How well is each finding told?",
+    "per_region": "How well is each region found?",
     "confounder": "Does a planted mark make the score?",
     "leakage": "Do the features tell the site?",
     "subgroups": "Who is served worst?",
@@ -316,6 +322,7 @@ TITLES = {
 SHOWN: dict[str, Callable[[Run, pd.DataFrame, str], Check]] = {
     "service": _service,
     "per_finding": _per_finding,
+    "per_region": _per_region,
     "confounder": _confounder,
     "leakage": _leakage,
     "subgroups": _subgroups,

@@ -32,10 +32,12 @@ from tassl.report.words import (
 ITEMS = Path(__file__).parent / "checklists.csv"
 REFERENCES = {"label": "The class of each image", "mask": "A mask of each image"}
 REFERENCES |= {"value": "A number for each image", "boxes": "The boxes of each image"}
+REFERENCES |= {"regions": "The regions of a mask that each pixel is part of"}
 REFERENCES |= {"image": "The clean image, before it was degraded"}
 REFERENCES |= {"findings": "The findings that each image shows, unknown ones left out"}
 OUTPUTS = {"label": "A probability for each class; no threshold is set"}
 OUTPUTS |= {"mask": "The most probable class of each pixel", "value": "A number"}
+OUTPUTS |= {"regions": "The regions that each pixel is part of with a probability above one half"}
 OUTPUTS |= {"findings": "A probability for each finding; no threshold is set"}
 OUTPUTS |= {"boxes": "Boxes, each with a class and a score", "image": "The restored image"}
 

@@ -21,6 +21,7 @@ from tassl.report.forest import draw_forest
 from tassl.report.froc import show_froc
 from tassl.report.loading import Run
 from tassl.report.pretrained import describe_pretraining
+from tassl.report.regions import tell_regions
 from tassl.report.rendering import Figure, render
 from tassl.report.restored import floors_table
 from tassl.report.scouted import describe_scout
@@ -151,6 +152,7 @@ def _audit_facts(run: Run) -> dict[str, str]:
             )
             if key in audit
         },
+        **({"Regions, by values of masks": tell_regions(run)} if audit.get("regions") else {}),
         "Images": plain(audit.get("images")),
         "Subjects": plain(audit.get("subjects")),
         "Grid": f"{plain(audit.get('shape'))} pixels",

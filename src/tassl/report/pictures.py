@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from tassl.data.regions import split_codes
+
 SIDE = 192
 GAP = 6
 WHITE = 255
@@ -111,17 +113,25 @@ def show_outlined(
     image: np.ndarray, mask: np.ndarray, plane: Plane, alt: str, at: int | None
 ) -> Picture:
     """Picture of one image with the border of every class of a mask (*space)."""
-    flat = plane.enlarge(_flatten(image, plane, grey_range(image), at))
-    colours = flat if flat.ndim == 3 else np.repeat(flat[..., None], 3, axis=2)
-    return Picture(encode(_outline(colours, plane.enlarge(plane.cut(mask, at)))), alt)
+    drawn = _outline(_colour(image, plane, at), plane.enlarge(plane.cut(mask, at)))
+    return Picture(encode(drawn), alt)
+
+
+def show_regions(
+    image: np.ndarray, codes: np.ndarray, count: int, plane: Plane, alt: str, at: int | None
+) -> Picture:
+    """Picture of one image with the border of every region of a mask of codes (*space)."""
+    drawn = _colour(image, plane, at)
+    for number, region in enumerate(split_codes(codes, count), 1):
+        drawn = _outline(drawn, plane.enlarge(plane.cut(region * number, at)))
+    return Picture(encode(drawn), alt)
 
 
 def show_boxed(
     image: np.ndarray, boxes: np.ndarray, plane: Plane, alt: str, at: int | None
 ) -> Picture:
     """Picture of one image with boxes (box, class and corners), in the colours of their classes."""
-    flat = plane.enlarge(_flatten(image, plane, grey_range(image), at))
-    drawn = flat if flat.ndim == 3 else np.repeat(flat[..., None], 3, axis=2)
+    drawn = _colour(image, plane, at)
     for number, *corners in boxes.round().astype(int).tolist():
         layer = np.zeros(image.shape[1:], np.uint8)
         sides = zip(corners[: plane.dims], corners[plane.dims :], strict=True)
@@ -162,6 +172,12 @@ def _flatten(
     if pixels.ndim == plane.dims:
         return plane.cut(pixels, at)
     return np.stack([plane.cut(channel, at) for channel in np.moveaxis(pixels, -1, 0)], axis=-1)
+
+
+def _colour(image: np.ndarray, plane: Plane, at: int | None) -> np.ndarray:
+    """An image laid flat that coloured lines can be drawn into, (row, column, 3)."""
+    flat = plane.enlarge(_flatten(image, plane, grey_range(image), at))
+    return flat if flat.ndim == 3 else np.repeat(flat[..., None], 3, axis=2)
 
 
 def _outline(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -14,8 +14,6 @@ from tassl.report.words import method_title, number
 KINDS = {"prior": "published evidence", "measured": "its pilot", "posterior": "both together"}
 LEFT, RIGHT, ROW, MARK = 250, 780, 58, 13
 EDGE, TOP, BOTTOM = 60, 16, 236  # of the curves
-STEPS = (1, 2, 5, 10, 20, 50, 100)
-MOST_TICKS = 8
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,9 @@ class Curve:
 def draw_gains(last: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Bars of every candidate that came to the end, and the ticks of the axis."""
     values = [value for item in last for kind in KINDS for value in item[kind] or ()]
-    low, high = min([*values, 0.0]), max([*values, 0.0])
-    scale = (RIGHT - LEFT) / max(high - low, 1e-9)
-    place = lambda value: round(LEFT + (value - low) * scale, 1)  # noqa: E731
+    ticks = choose_ticks(min([*values, 0.0]), max([*values, 0.0]))
+    scale = (RIGHT - LEFT) / (ticks[-1] - ticks[0])
+    place = lambda value: round(LEFT + (value - ticks[0]) * scale, 1)  # noqa: E731
     rows = []
     for k, item in enumerate(last):
         top = k * ROW + 14
@@ -68,10 +66,11 @@ def draw_gains(last: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             if (gain := item[kind])
         )
         rows.append(Row(method_title(item["method"]), top + MARK, bars))
-    step = next((s for s in STEPS if (high - low) / s <= MOST_TICKS), STEPS[-1])
-    numbers = range(round(low / step), round(high / step) + 1)
-    ticks = [(place(n * step), f"{n * step:+d}") for n in numbers if low <= n * step <= high]
-    return {"rows": rows, "ticks": ticks, "height": len(rows) * ROW + 40}
+    return {
+        "rows": rows,
+        "ticks": [(place(tick), f"{tick:+g}") for tick in ticks],
+        "height": len(rows) * ROW + 40,
+    }
 
 
 def draw_rungs(tried: Sequence[Mapping[str, Any]], floor: float | None) -> dict[str, Any]:

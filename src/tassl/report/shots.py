@@ -13,6 +13,7 @@ from tassl.report.pictures import (
     show,
     show_boxed,
     show_outlined,
+    show_regions,
     show_row,
 )
 
@@ -69,18 +70,31 @@ class Shots:
             images, [grey_range(image) for image in images], self.plane, " | ".join(names)
         )
 
-    def outlined(self, name: str, predicted: dict[str, dict[str, np.ndarray]]) -> Panels:
-        """The image, then the outlines of the reference and of each prediction."""
+    def outlined(
+        self, name: str, predicted: dict[str, dict[str, np.ndarray]], *, regions: bool = False
+    ) -> Panels:
+        """The image, then the outlines of the reference and of each prediction.
+
+        Args:
+            name: Id of the image.
+            predicted: Masks by who predicted them and by image.
+            regions: Whether these are codes of regions.
+        """
         if self.store is None or self.store.masks is None or name not in self.rows:
             return ()
         image, truth = (part[self.rows[name]] for part in (self.store.images, self.store.masks))
+        truth = self.store.codes[truth] if regions else truth
         found = {who: masks[name] for who, masks in predicted.items() if name in masks}
         filled = next((mask for mask in (truth, *found.values()) if mask.any()), truth)
         at = fullest_slice(filled, self.plane)
         panels = [("image", show(image, self.plane, f"{name} without outlines", at))]
         for who, mask in {"reference": truth, **found}.items():
             alt = f"{name} with the outline of the {who} segmentation"
-            panels.append((who, show_outlined(image, mask, self.plane, alt, at)))
+            if regions:
+                picture = show_regions(image, mask, len(self.store.regions), self.plane, alt, at)
+            else:
+                picture = show_outlined(image, mask, self.plane, alt, at)
+            panels.append((who, picture))
         return tuple(panels)
 
     def boxed(self, name: str, boxes: dict[str, np.ndarray]) -> Panels:

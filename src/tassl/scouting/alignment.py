@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from tassl.adaptation import embed_rows
+from tassl.heads.ridge import limit_features
 from tassl.modality.base import Augmentation
 from tassl.networks.base import Encoder
 from tassl.scouting.ground import Ground
@@ -95,7 +96,7 @@ def choose_rows(ground: Ground) -> np.ndarray:
 
 def recover(features: np.ndarray, wanted: np.ndarray, subjects: np.ndarray) -> float:
     """R² of ridge regression on subjects that it was not fitted to, the mean over targets."""
-    model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    model = make_pipeline(StandardScaler(), limit_features(), RidgeCV(PENALTIES))
     spread = wanted.std(0)
     wanted = wanted[:, spread > 1e-6 * max(1.0, float(spread.max()))]
     if not wanted.shape[1]:

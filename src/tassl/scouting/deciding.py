@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -25,6 +25,7 @@ LEVEL = "they do not differ: take the cheapest"
 NOT = "do not pretrain"
 UNSURE = "too few labels to tell"
 SHORT = "pilots too short to tell: give more time"
+SLIGHT = "too small a gain to tell"
 FEW = "too few labels to measure: a prior, not a measurement"
 PRIOR = "no labels: a prior, not a measurement"
 
@@ -57,7 +58,7 @@ class Decision:
     """What to do, and how sure that is.
 
     Args:
-        answer: `BEST`, `LEVEL`, `NOT`, `UNSURE`, `SHORT`, `FEW` or `PRIOR`.
+        answer: `BEST`, `LEVEL`, `NOT`, `UNSURE`, `SHORT`, `SLIGHT`, `FEW` or `PRIOR`.
         place: Of the chosen candidate.
         best: Probability of each to be the best.
         loss: Points that are expected to be lost by going with the expected gain, against the best
@@ -75,27 +76,69 @@ class Decision:
     needed: int | None = None
 
 
-def measure_gains(scores: Sequence[np.ndarray], floor: np.ndarray, folds: int) -> Belief:
-    """Mean gains over the floor on the parts that all share, and how sure they are.
+@dataclass(frozen=True)
+class Parts:
+    """Gains over the best baseline in points, part by part.
 
-    All candidates are given one variance and one correlation, since few parts cannot tell more;
-    both are widened, because parts share subjects and because there are few of them.
+    Args:
+        gains: (candidate, part).
+        folds: Of the cross-validation.
+        subjects: That are labelled.
+        ranked: Whether scores are areas under a ROC curve.
+    """
+
+    gains: np.ndarray
+    folds: int
+    subjects: int
+    ranked: bool
+
+    @property
+    def scored(self) -> float:
+        """Subjects of a part."""
+        return self.subjects / self.folds
+
+    @property
+    def least(self) -> float:
+        """Variance had two subjects changed their order, in one part alone.
+
+        Parts of few subjects often agree by chance.
+        """
+        step = 100 * (2 / self.scored) ** 2 if self.ranked else 0.0
+        return step**2 / self.gains.shape[1]
+
+
+def list_gains(scores: Sequence[np.ndarray], floor: np.ndarray) -> np.ndarray:
+    """Gains over the floor in points, on the parts that all share, (candidate, part).
 
     Args:
         scores: One score per part and candidate, NaN where there is none.
         floor: The same of the best baseline.
-        folds: Of the cross-validation.
     """
     gains = 100 * (np.stack(scores) - floor)
-    gains = gains[:, np.isfinite(gains).all(0)]
-    candidates, count = gains.shape
-    single = np.atleast_2d(np.cov(gains))
-    variance = np.trace(single) / candidates
+    return gains[:, np.isfinite(gains).all(0)]
+
+
+def measure_gains(parts: Parts) -> Belief:
+    """Mean gains, and how sure they are.
+
+    All candidates are given one variance and one correlation, since few parts cannot tell more;
+    both are widened, because parts share subjects, and to the intervals of Student's t, because
+    there are few parts.
+
+    Source:
+        Degrees of freedom of a sum of variances: Satterthwaite, Biometrics Bulletin 1946,
+        10.2307/3002019.
+    """
+    candidates, count = parts.gains.shape
+    single = np.atleast_2d(np.cov(parts.gains))
+    variance = max(np.trace(single) / candidates, parts.least)
     apart = candidates * (candidates - 1)
     shared = (single.sum() - np.trace(single)) / apart if apart else 0.0
-    few = (count - 1) / max(1, count - 3)  # the variance of Student's t
+    alike = min(1.0, abs(shared) / max(variance, 1e-12))  # candidates that go together tell less
+    freedom = (count - 1) * candidates / (1 + (candidates - 1) * alike**2)
+    few = (stats.t.ppf(LIKELY[1], freedom) / stats.norm.ppf(LIKELY[1])) ** 2
     shape = shared + (variance - shared) * np.eye(candidates)
-    return Belief(gains.mean(1), widen(count, folds) * few * shape)
+    return Belief(parts.gains.mean(1), widen(count, parts.folds) * few * shape)
 
 
 def loosen(measured: Belief, share: float) -> Belief:
@@ -138,18 +181,44 @@ def decide(belief: Belief, seconds: Sequence[float], seed: int = 0) -> Decision:
     return Decision(answer, place, tuple(best.tolist()), loss, helps)
 
 
-def count_needed(measured: Belief, subjects: int, place: int, rival: int | None) -> int:
+def settle(found: Decision, needed: int, subjects: int, share: float) -> Decision:
+    """What an unsure decision lacks: labels, time, or a gain that could be told at all.
+
+    Args:
+        found: The decision.
+        needed: Labelled subjects that would tell.
+        subjects: That are labelled.
+        share: Of the usual epochs that pilots were trained for.
+    """
+    if needed > subjects:
+        return replace(found, needed=needed)
+    if share < 1:
+        return replace(found, answer=SHORT)
+    return replace(found, answer=BEST if found.helps >= SURE else SLIGHT)
+
+
+def count_needed(parts: Parts, place: int, rival: int | None) -> int:
     """Labelled subjects with which a candidate would be told from its rival at 80% power.
 
-    The rival is another candidate, or the best baseline where it is None. The difference that was
-    measured is taken for the true one, at least `LEVEL_POINTS`; its error falls with the root of
-    the subjects.
+    The difference that was measured is taken for the true one, at least `LEVEL_POINTS`. Of its
+    variance only that of the subjects scored is extrapolated: what hangs on the subjects fitted to
+    falls faster, as models settle. Of scores that rank m subjects it goes with (1 + 1 / m) / m,
+    of means over them with 1 / m.
+
+    Args:
+        parts: What was measured.
+        place: Of the candidate.
+        rival: Another candidate, or the best baseline where it is None.
+
+    Source:
+        Variance of a rank sum without a difference: Mann & Whitney, Annals of Mathematical
+        Statistics 1947, 10.1214/aoms/1177730491, section 4.
     """
-    contrast = np.zeros(len(measured.mean))
-    contrast[place] = 1.0
-    if rival is not None:
-        contrast[rival] = -1.0
-    error = math.sqrt(max(0.0, contrast @ measured.covariance @ contrast))
-    apart = max(abs(float(contrast @ measured.mean)), LEVEL_POINTS)
-    wanted = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * error / apart
-    return math.ceil(subjects * wanted**2)
+    apart = parts.gains[place] - (0 if rival is None else parts.gains[rival])
+    told = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)  # errors that a difference must measure
+    wanted = (max(abs(float(apart.mean())), LEVEL_POINTS) / told) ** 2
+    excess = max(float(apart.var(ddof=1)), parts.least) / parts.folds / wanted
+    if not parts.ranked:
+        return math.ceil(parts.subjects * excess)
+    excess *= parts.scored / (1 + 1 / parts.scored)
+    return math.ceil(parts.folds * (excess + math.sqrt(excess**2 + 4 * excess)) / 2)

@@ -48,6 +48,11 @@ class Ground:
         """Subject of each of `rows`."""
         return self.bench.tensors.store.table.subject.to_numpy()[self.rows]
 
+    @property
+    def known(self) -> np.ndarray:
+        """Subject of each labelled row, scored or not."""
+        return self.bench.tensors.store.table.subject.to_numpy()[self.labelled]
+
     @cached_property
     def strata(self) -> np.ndarray:
         """What folds are balanced by, for each of `rows`: class, fifth of the values, nothing."""

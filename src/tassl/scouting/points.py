@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -111,6 +112,8 @@ def _fit_points(
         chosen = order[np.union1d(np.arange(min(fitted, len(order))), first)]
         known.append(features[image, chosen])
         wanted.append(classes[image, chosen])
+    if len({*np.concatenate(wanted)}) < 2:  # nothing is shown, or nothing else
+        return make_pipeline(DummyClassifier()).fit(np.concatenate(known), np.concatenate(wanted))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

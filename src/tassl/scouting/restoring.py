@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from tassl.evaluation.metrics import score_once
+from tassl.heads.ridge import limit_features
 from tassl.networks.base import Encoder
 from tassl.scouting.ground import Ground
 from tassl.scouting.points import embed_points, sample_points, step_of
@@ -81,7 +82,7 @@ def _fit(known: np.ndarray, wanted: np.ndarray, seed: int) -> Pipeline:
         np.take_along_axis(maps, chosen, axis=1).reshape(-1, maps.shape[2])
         for maps in (known, wanted)
     )
-    return make_pipeline(StandardScaler(), Ridge(PENALTY)).fit(features, target)
+    return make_pipeline(StandardScaler(), limit_features(), Ridge(PENALTY)).fit(features, target)
 
 
 def _gain(seen: np.ndarray, restored: np.ndarray, clean: np.ndarray) -> float:

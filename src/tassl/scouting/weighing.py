@@ -8,22 +8,23 @@ from dataclasses import replace
 import numpy as np
 
 from tassl.advisor.advice import LEVEL_POINTS
+from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.scouting.comparing import pick_floor, pick_scores
 from tassl.scouting.deciding import (
-    BEST,
     FEW,
-    NOT,
     PRIOR,
-    SHORT,
     SURE,
     UNSURE,
     Belief,
     Decision,
+    Parts,
     count_needed,
     decide,
+    list_gains,
     loosen,
     measure_gains,
+    settle,
     update,
 )
 from tassl.scouting.ground import FEWEST_SUBJECTS, Ground
@@ -45,29 +46,26 @@ def weigh(
     """The decision, each pilot's gain by prior, measurement and both, and the best baseline."""
     methods = [pilot.method for pilot in pilots]
     seconds = [next(cost.full for cost in costs if cost.method == name) for name in methods]
-    parts, order = len(ground.parts), range(len(methods))
-    if not parts:
+    count, order = len(ground.parts), range(len(methods))
+    if not count:
         expected = prior(methods, np.nan)
         found = decide(expected, seconds, ground.bench.seed)
         told: list[Gains] = [(_tell(expected, k), None, None) for k in order]
         answer, needed = (FEW, ground.fewest) if len(ground.labelled) else (PRIOR, None)
         return replace(found, answer=answer, needed=needed), told, ""
-    name, base = pick_floor(floor.scores, parts)
-    measured = measure_gains([pick_scores(p.scores, parts) for p in pilots], base, ground.folds)
+    name, base = pick_floor(floor.scores, count)
+    gains = list_gains([pick_scores(pilot.scores, count) for pilot in pilots], base)
+    ranked = HEADS[ground.bench.task].metrics[0].endswith("auroc")
+    parts = Parts(gains, ground.folds, len(set(ground.subjects)), ranked)
+    measured = measure_gains(parts)
     expected = prior(methods, float(np.nanmean(base)))
     belief = update(expected, loosen(measured, share))
     found = decide(belief, seconds, ground.bench.seed)
     if found.answer == UNSURE:
         rivals = [k for k in order if k != found.place] if found.helps >= SURE else []
         rival = max(rivals, key=lambda k: belief.mean[k], default=None)
-        known = len(set(ground.subjects))
-        needed = count_needed(measured, known, found.place, rival)
-        if needed > known:
-            found = replace(found, needed=needed)
-        elif share < 1:
-            found = replace(found, answer=SHORT)
-        else:  # all that can be learnt is learnt: the gain is small
-            found = replace(found, answer=BEST if rivals else NOT)
+        needed = count_needed(parts, found.place, rival)
+        found = settle(found, needed, parts.subjects, share)
     return found, [(_tell(expected, k), _tell(measured, k), _tell(belief, k)) for k in order], name
 
 
@@ -101,6 +99,9 @@ def explain(
             f"about {decision.needed} labelled subjects would tell {doubt} at 80% power, if the "
             f"pilots' difference holds ({LEVEL_POINTS:g} points at least)"
         )
+        used, known = (len(set(own)) for own in (ground.subjects, ground.known))
+        if used < known:
+            told.append(f"pilots are scored on {used} of {known}; 'tassl run' uses them all")
     if not scored.parts:
         told.append(
             "time was too short to fine-tune: frozen features are compared, which is unfair to "

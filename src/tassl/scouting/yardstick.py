@@ -23,10 +23,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tassl.adaptation import Tuning, embed_rows, fit_head
+from tassl.data.regions import split_codes
 from tassl.evaluation.metrics import METRICS, score_once
 from tassl.heads import HEADS
 from tassl.heads.base import Head
 from tassl.heads.box_probe import BoxProbe
+from tassl.heads.ridge import limit_features
 from tassl.networks.base import Encoder
 from tassl.networks.decoder import Decoder
 from tassl.scouting.ground import Ground
@@ -59,6 +61,18 @@ def probe_masks(ground: Ground, encoder: Encoder) -> Scores:
     features = embed_points(encoder, bench.tensors, ground.rows, step)
     truth = cut_points(bench.tensors.masks(bench.target[ground.rows]), step)
     return {FROZEN: probe_points(features, truth, ground.parts, bench.classes, seed=bench.seed)}
+
+
+def probe_regions(ground: Ground, encoder: Encoder) -> Scores:
+    """Score the points of an image, by a linear model of each region: the mean of their Dice."""
+    bench, step = ground.bench, step_of(ground.bench.tensors)
+    features = embed_points(encoder, bench.tensors, ground.rows, step)
+    codes = cut_points(bench.kind.load(bench, ground.rows), step)
+    scores = [
+        probe_points(features, truth.astype(np.uint8), ground.parts, 2, seed=bench.seed)
+        for truth in split_codes(codes, bench.classes)
+    ]
+    return {FROZEN: np.mean(scores, 0).tolist()}
 
 
 def probe_boxes(ground: Ground, encoder: Encoder) -> Scores:
@@ -144,7 +158,9 @@ def _list_parts(ground: Ground) -> list[tuple[Bench, np.ndarray]]:
 
 def _fit_neighbours(bench: Bench, features: np.ndarray, fitted: np.ndarray) -> Pipeline:
     nearest = KNeighborsClassifier(min(NEIGHBOURS, len(fitted)), metric="cosine")
-    return make_pipeline(StandardScaler(), nearest).fit(features[fitted], bench.target[fitted])
+    return make_pipeline(StandardScaler(), limit_features(), nearest).fit(
+        features[fitted], bench.target[fitted]
+    )
 
 
 PROBES: dict[str, Callable[[Ground, Encoder], Scores]] = {  # by target; others are not scouted
@@ -152,6 +168,7 @@ PROBES: dict[str, Callable[[Ground, Encoder], Scores]] = {  # by target; others 
     "findings": probe_images,
     "value": probe_images,
     "mask": probe_masks,
+    "regions": probe_regions,
     "boxes": probe_boxes,
     "image": probe_restored,
 }

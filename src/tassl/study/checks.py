@@ -1,4 +1,4 @@
-"""What a run measures beside its verdict: findings, sites, subgroups, changes, neighbours."""
+"""What a run measures beside its verdict: findings, regions, sites, subgroups, changes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tassl.data.files import write_json, write_text
 from tassl.evaluation.finding import Arm
 from tassl.evaluation.leakage import find_cells
 from tassl.evaluation.per_finding import score_findings
+from tassl.evaluation.per_region import score_regions
 from tassl.evaluation.robustness import measure_drops
 from tassl.evaluation.splits import Subset
 from tassl.evaluation.statistics import Estimate, estimate
@@ -57,6 +58,7 @@ def write_checks(
     plain = {arm: tables for (arm, _), tables in read_predictions(folder, arms, whole).items()}
     answers = {
         "per_finding": check_findings(bench, plain),
+        "per_region": check_regions(bench, plain),
         "leakage": check_sites(prepared, bench),
         "subgroups": check_subgroups(bench, plain),
         "changes": check_changes(bench, arms, folder, plain),
@@ -80,6 +82,15 @@ def check_findings(bench: Bench, plain: Plain) -> Found:
     names = bench.tensors.store.classes
     found = score_findings(plain, names, bench.protocol.confidence, bench.seed)
     return {"per_finding": list(map(vars, found))}
+
+
+def check_regions(bench: Bench, plain: Plain) -> Found:
+    """The scores of every arm on each region, where the task has regions."""
+    if HEADS[bench.task].target != "regions":
+        return {}
+    names = list(bench.tensors.store.regions)
+    found = score_regions(plain, names, bench.protocol.confidence, bench.seed)
+    return {"per_region": list(map(vars, found))}
 
 
 def check_sites(prepared: Prepared, bench: Bench) -> Found:

@@ -15,6 +15,7 @@ from tassl.pretraining import (
     fall_back,
 )
 from tassl.pretraining.positives import find_places
+from tassl.study.clock import Clock
 from tassl.study.configuration import Study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import (
@@ -26,7 +27,9 @@ from tassl.study.preparation import (
 TRIED = 2  # methods, unless the user names them
 
 
-def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Narrator) -> list[str]:
+def choose_methods(
+    study: Study, prepared: Prepared, folder: Path, narrator: Narrator, clock: Clock
+) -> list[str]:
     """The methods to pretrain: what pilots chose, those given, or those of the advice."""
     advice = seek_advice(study, prepared)
     write_json(folder / "advice.json", advice.facts())
@@ -38,7 +41,7 @@ def choose_methods(study: Study, prepared: Prepared, folder: Path, narrator: Nar
     if study.scout:
         from tassl.study.scouting import scout_method  # which builds on this module
 
-        return [scout_method(study, prepared, folder, narrator)]
+        return [scout_method(study, prepared, folder, narrator, clock)]
     chosen = advice.pick(TRIED)
     for item in chosen:
         narrator.say(f"Trying {METHODS[item.method].title} ({item.paradigm}): {item.reason}")

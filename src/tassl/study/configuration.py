@@ -9,6 +9,7 @@ from typing import Any
 from tassl.amounts import parse_memory, parse_time
 from tassl.checkpoint import load_checkpoint
 from tassl.data.fetching import strip_secrets
+from tassl.data.regions import parse_regions
 from tassl.data.remote import is_remote
 from tassl.errors import BannedOperation, OptionError
 from tassl.evaluation.protocol import Protocol
@@ -72,6 +73,7 @@ class Study:
         csv: Table that tells more of the images, by file name.
         label: Its column of the class, or those of findings as "A,B", where names do not tell.
         value: Its column of the number to predict, where neither name nor unit tell.
+        regions: Names of regions, and the classes of masks that each joins: "whole=1+2,core=2".
         own_splits: Forget the splits that the data set gives.
         drop_near_duplicates: Take the less guarded of two nearly identical images on two sides of
             the split out.
@@ -118,6 +120,7 @@ class Study:
     csv: str | None = None
     label: str | None = None
     value: str | None = None
+    regions: str | None = None
     own_splits: bool = False
     drop_near_duplicates: bool = False
     subsets: str | None = None
@@ -161,6 +164,12 @@ class Study:
                 f"--fixmatch is for classes, one per image or pixel; {self.task} has none. Leave "
                 "it out."
             )
+        if self.regions is not None:
+            parse_regions(self.regions)
+            if target != "regions":
+                raise OptionError(
+                    f"--regions came with --task {self.task}. Give --task regions, or leave it out."
+                )
         self._check_degradation()
         self._check_controls()
         numbers = {

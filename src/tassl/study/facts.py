@@ -45,6 +45,7 @@ def audit_facts(study: Study, prepared: Prepared) -> dict[str, Any]:
         "classes": list(store.classes),
         "unit": kind.unit(store),
         "mask_values": list(store.mask_values),
+        "regions": {name: list(own) for name, own in store.regions.items()},
         **_tell_degradation(study, prepared.tensors),
         "modality": study.modality,
         "preprocessing": prepared.profile.steps,

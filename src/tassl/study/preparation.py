@@ -123,6 +123,7 @@ def _read(study: Study, profile: ModalityProfile, folder: Path, narrator: Narrat
         csv=study.csv,
         label=study.label,
         value=study.value,
+        regions=study.regions,
         own_splits=study.own_splits,
         watch=narrator.transfer,
         track=narrator.files,
@@ -195,7 +196,7 @@ def check_task(prepared: Prepared, task: str) -> int:
         fitting = [name for name, card in HEADS.items() if card.target in held]
         raise InputError(
             f"{task} needs {target.words}; these data hold "
-            f"{' and '.join(TARGETS[name].words for name in held) or 'none'}. "
+            f"{' and '.join(dict.fromkeys(TARGETS[name].words for name in held)) or 'none'}. "
             + (f"Use --task {' or '.join(fitting)}." if fitting else f"Add {target.words}.")
         )
     rows = {side: labelled_rows(prepared, task, side) for side in SPLITS}

@@ -67,7 +67,7 @@ def _walk(study: Study, folder: Path, narrator: Narrator) -> Outcome:
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
     check_task(prepared, study.task)
-    chosen = choose_methods(study, prepared, folder, narrator)
+    chosen = choose_methods(study, prepared, folder, narrator, clock)
     methods = choose_safe(study, prepared, chosen, narrator)
     checkpoints = {name: Path(place) for name, place in study.checkpoints.items()}
     for method in methods:

@@ -29,6 +29,7 @@ from tassl.scouting.surveying import survey
 from tassl.scouting.telling import tell_survey
 from tassl.scouting.yardstick import PROBES
 from tassl.study.choosing import seek_advice
+from tassl.study.clock import Clock
 from tassl.study.configuration import Study
 from tassl.study.narrator import Narrator
 from tassl.study.preparation import Prepared, labelled_rows
@@ -92,7 +93,7 @@ def lay_ground(study: Study, prepared: Prepared) -> Ground:
 
 
 def scout_study(
-    study: Study, prepared: Prepared, folder: Path, narrator: Narrator, spent: float = 0.0
+    study: Study, prepared: Prepared, folder: Path, narrator: Narrator, clock: Clock
 ) -> Survey:
     """Try the candidates of a study, small, and say which to run in full.
 
@@ -101,26 +102,27 @@ def scout_study(
         prepared: Its data.
         folder: Gets scout.json, and the pilots in `scout/`.
         narrator: Speaks.
-        spent: Seconds of that time that reading the data took.
+        clock: Knows how long reading the data took, which is part of that time.
 
     Raises:
         OptionError: The time is too short for one pilot.
     """
     assert study.scout
-    began = monotonic() - spent
+    began = monotonic() - clock.facts["seconds"]["data"]
     every_label = replace(study, protocol=replace(study.protocol, budgets=()))
     advice = seek_advice(every_label, prepared)
     methods = study.methods or list_candidates(advice)
     images, dims = len(prepared.rows("train", "val")), prepared.store.dims
-    found = survey(
-        lay_ground(study, prepared),
-        {name: plan_schedule(study, images, dims, name) for name in methods},
-        parse_time(study.scout),
-        folder / PILOTS,
-        prior=partial(expect_gains, advice.query),
-        voice=Voice(narrator.say, narrator.stage),
-        spent=monotonic() - began,
-    )
+    with clock.timing("scout"):
+        found = survey(
+            lay_ground(study, prepared),
+            {name: plan_schedule(study, images, dims, name) for name in methods},
+            parse_time(study.scout),
+            folder / PILOTS,
+            prior=partial(expect_gains, advice.query),
+            voice=Voice(narrator.say, narrator.stage),
+            spent=monotonic() - began,
+        )
     facts = {"task": study.task, "modality": study.modality, "vetoes": advice.vetoes}
     write_json(folder / FOUND, found.facts() | facts)
     for line in tell_survey(found):
@@ -130,9 +132,11 @@ def scout_study(
     return found
 
 
-def scout_method(study: Study, prepared: Prepared, folder: Path, narrator: Narrator) -> str:
+def scout_method(
+    study: Study, prepared: Prepared, folder: Path, narrator: Narrator, clock: Clock
+) -> str:
     """The method that pilots choose for a run; its pretraining goes on from its pilot's."""
-    found = scout_study(study, prepared, folder, narrator)
+    found = scout_study(study, prepared, folder, narrator, clock)
     if found.answer == NOT:
         narrator.warn("it is tried all the same: the verdict on test subjects is what counts")
     take_up(folder, found)

@@ -27,7 +27,7 @@ from tassl.study.choices import make_study
 from tassl.suite.declaring import Set, Suite
 from tassl.suite.reading import make_phantom
 
-INDEXED = ("layout", "subject", "csv", "label", "value")  # a manifest has them settled
+INDEXED = ("layout", "subject", "csv", "label", "value", "regions")  # a manifest has them settled
 
 
 @dataclass(frozen=True)

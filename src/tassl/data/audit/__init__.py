@@ -18,6 +18,7 @@ from tassl.data.audit.intensity import check_intensity, list_ranges
 from tassl.data.audit.leaks import check_leaks
 from tassl.data.audit.markers import check_markers
 from tassl.data.audit.near import NearDuplicate, check_near_duplicates, find_near_duplicates
+from tassl.data.audit.regions import check_regions
 from tassl.data.audit.shortcuts import check_shortcuts
 from tassl.data.audit.sketches import sketch_images
 from tassl.data.store import Store
@@ -85,6 +86,7 @@ def run_audit(
         *check_duplicates(table, split, store.classes),
         *check_near_duplicates(table, near, dropped=drop_near_duplicates),
         *check_balance(table, left, store.classes, budgets),
+        *check_regions(store, left),
         *check_intensity(table, sketches),
         *check_markers(store, single),
         *check_shortcuts(store, single, sketches, seed),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from tassl.data.layouts import (
 )
 from tassl.data.manifest import Manifest, check_manifest, rename_subjects
 from tassl.data.progress import Track
+from tassl.data.regions import parse_regions
 from tassl.data.remote import Watch, is_remote, localise, unwatched
 from tassl.errors import InputError, OptionError
 from tassl.registry import look_up
@@ -43,6 +45,7 @@ def index(
     csv: str | Path | None = None,
     label: str | None = None,
     value: str | None = None,
+    regions: str | None = None,
     own_splits: bool = False,
     watch: Watch = unwatched,
     track: Track = iter,
@@ -57,6 +60,8 @@ def index(
         csv: Table that tells more of the images, by file name.
         label: Its column of the class, or those of findings as "A,B", where names do not tell.
         value: Its column of the number to predict, where neither name nor unit tell.
+        regions: Names of regions and the classes of masks that each joins, as in
+            "whole=1+2+3,core=2+3".
         own_splits: Forget the splits that the data set gives.
         watch: Shows how far the transfer of remote data is.
         track: Shows how far the walk over files is.
@@ -67,7 +72,7 @@ def index(
     Raises:
         InputError: The path is missing, empty or not understood.
         LeakError: A subject stands on both sides of a given split.
-        OptionError: The layout or the subject pattern makes no sense.
+        OptionError: The layout, the subject pattern or the regions make no sense.
     """
     path = localise(str(data), watch=watch) if is_remote(data) else Path(data)
     if not path.exists():
@@ -83,11 +88,23 @@ def index(
         manifest = table.join(manifest, Path(csv), label=label, value=value)
     elif chosen is not table and (label or value):
         raise OptionError("--label and --value name columns of a table; give it with --csv FILE.")
+    if regions:
+        manifest = _name_regions(manifest, regions)
     if subject:
         manifest = rename_subjects(manifest, subject)
     if own_splits:
         manifest.table["split"] = ""
     return check_manifest(manifest)
+
+
+def _name_regions(manifest: Manifest, text: str) -> Manifest:
+    regions = parse_regions(text)
+    if manifest.marks == "regions":
+        raise OptionError(
+            "--regions joins classes of label maps, and here every mask marks a region already: "
+            f"{', '.join(manifest.regions)}. Leave it out."
+        )
+    return replace(manifest, regions=regions)
 
 
 def recognise(path: Path) -> ModuleType:

@@ -32,7 +32,7 @@ def read(path: Path, *, track: Track = iter) -> Manifest:
     rows: list[dict[str, object]] = []
     set_aside: list[SetAside] = []
     names: list[str] = []
-    dropped = 0
+    dropped = outlined = 0
     for file in _files(path):
         facts = _load(file)
         own = {kind["id"]: str(kind["name"]) for kind in facts["categories"]}
@@ -42,6 +42,7 @@ def read(path: Path, *, track: Track = iter) -> Manifest:
         split = next((s for s in SPLITS if s in file.stem.lower()), "")
         boxes: dict[Any, list[float]] = defaultdict(list)
         for note in facts["annotations"]:
+            outlined += bool(note.get("segmentation"))
             x, y, w, h = map(float, note["bbox"])
             if w <= 0 or h <= 0:
                 dropped += 1
@@ -62,6 +63,10 @@ def read(path: Path, *, track: Track = iter) -> Manifest:
                 }
             )
     notes = [note_subjects([str(row["file"]) for row in rows])]
+    if outlined:
+        notes.append(
+            f"{outlined} outlines are not read, their boxes alone: for segmentation give masks"
+        )
     if dropped:
         notes.append(f"{dropped} boxes without an area were dropped")
     return Manifest(root, "coco", make_table(rows), tuple(names), tuple(notes), tuple(set_aside))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tassl.data.layouts.region_columns import find_regions, stack_masks
 from tassl.data.privacy import cap_age
 from tassl.errors import OptionError
 
@@ -62,6 +63,7 @@ class Told:
         classes: Names of labels or findings.
         unit: Of the value.
         notes: What was left aside.
+        regions: Names of regions, where a column holds the masks of each.
     """
 
     columns: dict[str, list]
@@ -69,6 +71,7 @@ class Told:
     classes: tuple[str, ...]
     unit: str
     notes: tuple[str, ...]
+    regions: tuple[str, ...]
 
 
 def understand(table: pd.DataFrame, path: Path, label: str | None, value: str | None) -> Told:
@@ -100,6 +103,11 @@ def understand(table: pd.DataFrame, path: Path, label: str | None, value: str | 
                 sources[kind], columns[kind] = source, values
             else:
                 notes.append(f"column {source!r} is not understood as {kind}")
+    regions: tuple[str, ...] = ()
+    if "masks" not in columns and (masks := find_regions(table)).size:
+        regions = tuple(masks)
+        columns["masks"] = stack_masks(masks)
+        sources["masks"] = ", ".join(regions)
     classes: tuple[str, ...] = ()
     several = chosen if len(chosen) > 1 else []
     source = None if several else next(iter(chosen), None) or _find_label(table, path)
@@ -120,7 +128,7 @@ def understand(table: pd.DataFrame, path: Path, label: str | None, value: str | 
         if found := several or _find_findings(table, used):
             columns["findings"], classes = _read_findings(table[found], path), tuple(found)
             sources["findings"] = ", ".join(found)
-    return Told(columns, sources, classes, unit, tuple(notes))
+    return Told(columns, sources, classes, unit, tuple(notes), regions)
 
 
 def find_column(table: pd.DataFrame, kind: str) -> str | None:

@@ -74,6 +74,7 @@ def read(
         (*notes, *_say(path, told)),
         gone,
         told.unit,
+        regions=dict.fromkeys(told.regions, ()),
     )
 
 
@@ -120,6 +121,7 @@ def join(
         table=manifest.table.assign(**_merge(manifest.table, told, list(rows))),
         classes=told.classes or manifest.classes,
         unit=told.unit or manifest.unit,
+        regions=dict.fromkeys(told.regions, ()) or manifest.regions,
         notes=tuple(notes),
     )
 
@@ -128,7 +130,7 @@ def _merge(table: pd.DataFrame, told: Told, images: list[int]) -> dict[str, pd.S
     """The columns that a table tells of, for these images of a manifest."""
     merged = {}
     for name, values in told.columns.items():
-        whole = name in ("label", "findings", "value")
+        whole = name in ("label", "findings", "value") or bool(name == "masks" and told.regions)
         own = [BLANK[name]] * len(table) if whole else table[name].tolist()
         for image, entry in zip(images, values, strict=True):
             if whole or entry not in ("", ()):
@@ -191,4 +193,5 @@ def _read_manifest(path: Path, table: pd.DataFrame) -> Manifest:
         tuple(SetAside(*pair) for pair in facts.get("set_aside", ())),
         unit=facts.get("unit", ""),
         instances=bool(facts.get("instances", False)),
+        regions={name: tuple(own) for name, own in facts.get("regions", {}).items()},
     )

@@ -3,6 +3,7 @@
 Images lie in `imagesTr` (or `images`), label maps of the same name in `labelsTr` (or `labels`);
 `imagesTs` are unlabelled. Or both lie in one folder, as `x_image.nrrd` and `x_label.nrrd`.
 nnU-Net's files `x_0000`, `x_0001` are the channels of one image. One image is one subject.
+`dataset.json` names channels and classes, or regions that join several classes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import Manifest, SetAside, make_table
@@ -71,8 +73,15 @@ def read(path: Path, *, track: Track = iter) -> Manifest:
     notes.append(note_subjects([str(row["file"]) for row in rows]))
     if len(channels := _names(path, "channel_names", "modality")) > 1:
         notes.append(f"channels: {', '.join(channels)}")
-    classes = _names(path, "labels")
-    return Manifest(path, "volume-pairs", make_table(rows), classes, tuple(notes), tuple(set_aside))
+    return Manifest(
+        path,
+        "volume-pairs",
+        make_table(rows),
+        _names(path, "labels"),
+        tuple(notes),
+        tuple(set_aside),
+        regions=_regions(path),
+    )
 
 
 def _gather(path: Path) -> tuple[dict[str, list[Path]], dict[str, Path], list[str]]:
@@ -115,14 +124,35 @@ def _join_channels(files: list[Path], labels: dict[str, Path]) -> dict[str, list
 def _names(path: Path, *kinds: str) -> tuple[str, ...]:
     """Names by number of the first of these kinds in dataset.json (MSD or nnU-Net form)."""
     try:
-        told = json.loads((path / "dataset.json").read_text())
+        told = _describe(path)
         names = next(told[kind] for kind in kinds if kind in told)
         pairs = [
             (int(k), str(v)) if str(k).isdigit() else (int(v), str(k)) for k, v in names.items()
         ]
-    except (OSError, StopIteration, ValueError, AttributeError, TypeError):
+    except (StopIteration, ValueError, AttributeError, TypeError):
         return ()
     return tuple(name for _, name in sorted(pairs))
+
+
+def _regions(path: Path) -> dict[str, tuple[int, ...]]:
+    """Regions in dataset.json, where labels name several classes each (nnU-Net's form)."""
+    labels = _describe(path).get("labels")
+    if not isinstance(labels, dict) or not any(isinstance(own, list) for own in labels.values()):
+        return {}
+    joined = {name: own if isinstance(own, list) else [own] for name, own in labels.items()}
+    try:
+        return {name: tuple(map(int, own)) for name, own in joined.items() if own != [0]}
+    except (TypeError, ValueError):
+        return {}
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    """What dataset.json says, nothing where there is none."""
+    try:
+        told = json.loads((path / "dataset.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _files(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ import pandas as pd
 from tassl.data.files import write_json
 from tassl.data.grid import Grid, choose_grid
 from tassl.data.manifest import Manifest, SetAside
+from tassl.data.regions import find_values
 from tassl.data.store.opening import KEPT, Store, open_store
 from tassl.data.store.rows import Row, list_rows
 from tassl.data.store.shards import map_shards
@@ -99,6 +100,7 @@ def _fill(
     table = manifest.table.iloc[usable]
     kept, rows = [looks[k] for k in usable], list_rows(table)
     plan = _make_plan(manifest, prepare, kept, rows[0], longest, choose)
+    regions = find_values(manifest.regions, plan.values, _name_values(manifest, plan.values))
     plan, boxes = _write(plan, draft, rows, go)
     told = _make_table(table, kept, boxes)
     facts = {
@@ -107,6 +109,7 @@ def _fill(
         "classes": manifest.classes,
         "unit": manifest.unit,
         "mask_values": plan.values,
+        "regions": regions,
         "set_aside": [asdict(item) for item in _list_set_aside(manifest, looks)],
         "layout": manifest.layout,
         "notes": [*manifest.notes, *_list_notes(kept, plan)],
@@ -131,7 +134,7 @@ def _open_draft(folder: Path, signature: str) -> Path:
 
 def _survey(manifest: Manifest, draft: Path, go: Go) -> tuple[list[Look], list[int]]:
     """Look at every row; the looks, and the numbers of those that can be used."""
-    task = partial(look_at_rows, manifest.root, manifest.instances)
+    task = partial(look_at_rows, manifest.root, manifest.marks)
     found = go(task, list_rows(manifest.table), draft / "seen")
     looks = [recall_look(facts) for facts in found]
     check_looks(looks, manifest.table.file.tolist(), manifest.root)
@@ -152,7 +155,7 @@ def _make_plan(
     plan = Plan(
         root=manifest.root,
         prepare=prepare,
-        instances=manifest.instances,
+        marks=manifest.marks,
         count=len(looks),
         channels=count_channels(looks),
         grid=grid,
@@ -173,6 +176,12 @@ def _write(plan: Plan, draft: Path, rows: Sequence[Row], go: Go) -> tuple[Plan, 
         shutil.rmtree(draft / plan.dtype)
         return _write(replace(plan, dtype="float16"), draft, rows, go)
     return plan, [answer["boxes"] for answer in written]
+
+
+def _name_values(manifest: Manifest, values: Sequence[int]) -> tuple[str, ...]:
+    """Names of the values of masks, known where label maps come with theirs."""
+    known = manifest.layout == "volume-pairs" and len(manifest.classes) == len(values)
+    return manifest.classes if known else ()
 
 
 def _list_set_aside(manifest: Manifest, looks: Sequence[Look]) -> list[SetAside]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 
 from tassl.data.grid import Grid
 from tassl.data.manifest import SetAside
+from tassl.data.regions import list_codes
 from tassl.errors import InputError
 
 KEPT = (
@@ -33,13 +34,14 @@ class Store:
             pixels of the grid; shape, spacing and the percentiles p1, p50 and p99 of the file.
         grid: Shape and voxel size of the images.
         classes: Names of the image classes.
-        unit: Of the table's values, as "mm".
         mask_values: Value in the mask files that each mask class stands for.
         set_aside: Files that could not be read.
         layout: How the data lay on disk.
         notes: What a person should know of how they were understood.
         digest: Hash of all pixels, labels and masks.
         signature: Hash of what it was built from and how, see `sign_store`.
+        unit: Of the table's values, as "mm".
+        regions: Values in the mask files that each region joins.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class Store:
     digest: str
     signature: str
     unit: str = ""
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
         """Travel to another process as a path, not as pixels."""
@@ -70,6 +73,11 @@ class Store:
     def channels(self) -> int:
         """Number of channels of each image."""
         return self.images.shape[1]
+
+    @property
+    def codes(self) -> np.ndarray:
+        """The regions that each class of the masks is part of, as bits of a number, (class,)."""
+        return list_codes(self.regions, self.mask_values)
 
     def measure_masks(self) -> np.ndarray:
         """Pixels (voxels) that the mask of each row shows, NaN where it has none, (row,)."""
@@ -140,4 +148,5 @@ def _open(folder: Path) -> Store:
         digest=facts["digest"],
         signature=facts["signature"],
         unit=facts.get("unit", ""),
+        regions={name: tuple(own) for name, own in facts.get("regions", {}).items()},
     )

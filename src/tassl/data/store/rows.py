@@ -12,9 +12,14 @@ import pandas as pd
 from scipy import ndimage
 
 from tassl.data.readers import Picture, read_mask, read_parts, read_picture
+from tassl.data.regions import stack_regions
 from tassl.errors import InputError, UnreadableFile
 
 OBJECT = 0  # class of the boxes where masks number objects
+OVERLAP = (
+    "its masks overlap with different classes, and the later one is taken: to keep both, name each "
+    "in a column of its own (mask_A, mask_B) of a table"
+)
 
 
 class Row(NamedTuple):
@@ -50,14 +55,14 @@ def list_rows(table: pd.DataFrame) -> list[Row]:
     return [Row(*row) for row in table[list(Row._fields)].itertuples(index=False)]
 
 
-def read_row(root: Path, row: Row, *, instances: bool) -> Sample:
+def read_row(root: Path, row: Row, marks: str) -> Sample:
     """Read one row of a manifest.
 
     Args:
         root: Folder that its files are relative to.
         row: Where they lie.
-        instances: Whether masks number objects: then each gives a box, of class 0, and all
-            together are class 1 of the mask.
+        marks: What masks tell apart: "classes"; "objects", of which each gives a box of class 0,
+            and all together are class 1 of the mask; or "regions", one in each mask.
 
     Raises:
         UnreadableFile: A file cannot be read, or its masks do not fit together.
@@ -67,19 +72,24 @@ def read_row(root: Path, row: Row, *, instances: bool) -> Sample:
     boxes = None if row.boxes is None else tuple(map(float, row.boxes))
     if not len(row.masks):
         return Sample(picture, None, boxes)
-    masks = _read_masks(root, row)
     space = picture.pixels.shape[1:]
+    masks = _read_masks(root, row, space)
     for name, mask in zip(row.masks, masks, strict=True):
         if mask.shape != space:
             raise InputError(
                 f"{name} has shape {mask.shape}, its image {row.file} {space}. "
                 "Mend or remove this pair."
             )
-    if instances:
+    if marks == "regions":
+        return Sample(picture, stack_regions(masks), boxes)
+    if marks == "objects":
         found = [box for mask in masks for box in find_boxes(mask)]
         boxes = tuple(value for box in found for value in box) if boxes is None else boxes
         masks = [(mask > 0).astype(np.uint8) for mask in masks]
-    return Sample(picture, unite(masks), boxes)
+    united = unite(masks)
+    if any(((mask != 0) & (mask != united)).any() for mask in masks):
+        picture = replace(picture, notes=(*picture.notes, OVERLAP))
+    return Sample(picture, united, boxes)
 
 
 def unite(masks: Sequence[np.ndarray]) -> np.ndarray:
@@ -122,12 +132,14 @@ def _read_picture(root: Path, row: Row) -> Picture:
     return picture
 
 
-def _read_masks(root: Path, row: Row) -> list[np.ndarray]:
-    if row.array:
-        masks = [read_mask(root / row.file, row.masks[0], row.item)]
-    else:
-        masks = [read_mask(root / name) for name in row.masks]
-    for name, mask in zip(row.masks, masks, strict=True):
+def _read_masks(root: Path, row: Row, space: tuple[int, ...]) -> list[np.ndarray]:
+    masks = []
+    for name in row.masks:
+        if not name:  # a region that the image does not show
+            masks.append(np.zeros(space, np.uint8))
+            continue
+        mask = read_mask(root / row.file, name, row.item) if row.array else read_mask(root / name)
         if mask.pixels.dtype.kind == "f":
             raise UnreadableFile(f"its mask {name} holds fractions; wanted whole class numbers")
-    return [mask.pixels[0] for mask in masks]
+        masks.append(mask.pixels[0])
+    return masks

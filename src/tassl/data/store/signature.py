@@ -36,6 +36,7 @@ def sign_store(
         manifest.notes,
         manifest.unit,
         manifest.instances,
+        manifest.regions,
         [(item.file, item.reason) for item in manifest.set_aside],
         manifest.table.to_dict("list"),
         _trace_files(manifest),
@@ -59,7 +60,7 @@ def _trace_files(manifest: Manifest) -> list[tuple[str, int, int]]:
     table = manifest.table
     named = {*table.file, *chain.from_iterable(table.parts)}
     named.update(chain.from_iterable(table.masks[table.array == ""]))
-    return [_trace(manifest.root, name) for name in sorted(named)]
+    return [_trace(manifest.root, name) for name in sorted(named - {""})]
 
 
 def _trace(root: Path, name: str) -> tuple[str, int, int]:

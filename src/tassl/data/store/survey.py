@@ -54,9 +54,9 @@ class Look:
     notes: tuple[str, ...] = ()
 
 
-def look_at_rows(root: Path, instances: bool, rows: Sequence[Row]) -> list[dict[str, Any]]:
+def look_at_rows(root: Path, marks: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Read rows and say of each the fields of a `Look`."""
-    return [asdict(_look_at(root, instances, row)) for row in rows]
+    return [asdict(_look_at(root, marks, row)) for row in rows]
 
 
 def recall_look(facts: dict[str, Any]) -> Look:
@@ -110,9 +110,9 @@ def check_looks(looks: Sequence[Look], files: Sequence[str], root: Path) -> None
         )
 
 
-def _look_at(root: Path, instances: bool, row: Row) -> Look:
+def _look_at(root: Path, marks: str, row: Row) -> Look:
     try:
-        return _describe(read_row(root, row, instances=instances))
+        return _describe(read_row(root, row, marks))
     except UnreadableFile as error:
         return Look(reason=str(error))
     except InputError as error:

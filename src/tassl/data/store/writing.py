@@ -31,7 +31,7 @@ class Plan:
     Args:
         root: Folder that files are relative to.
         prepare: The modality's preparation of one image (channel, *space) float32.
-        instances: Whether masks number objects.
+        marks: What masks tell apart, as `Manifest.marks` says.
         count: Images.
         channels: Channels of each.
         grid: Where they are put.
@@ -43,7 +43,7 @@ class Plan:
 
     root: Path
     prepare: Prepare
-    instances: bool
+    marks: str
     count: int
     channels: int
     grid: Grid
@@ -106,7 +106,7 @@ def write_rows(plan: Plan, folder: Path, rows: Sequence[tuple[int, Row]]) -> lis
 
 def takes_bytes(plan: Plan, row: Row) -> bool:
     """Whether an image keeps between 0 and 1 when it is prepared, so that 8 bits may hold it."""
-    picture = read_row(plan.root, row, instances=plan.instances).picture
+    picture = read_row(plan.root, row, plan.marks).picture
     return _is_bounded(_prepare(plan, picture.pixels))
 
 
@@ -117,7 +117,7 @@ def note_need(plan: Plan) -> list[str]:
 
 
 def _write_row(plan: Plan, arrays: dict[str, np.ndarray], k: int, row: Row) -> dict[str, Any]:
-    sample = read_row(plan.root, row, instances=plan.instances)
+    sample = read_row(plan.root, row, plan.marks)
     space, spacing = sample.picture.pixels.shape[1:], sample.picture.spacing
     prepared = _prepare(plan, sample.picture.pixels)
     fitted = fit_to_grid(Picture(prepared, spacing), plan.grid)

@@ -18,6 +18,7 @@ GALLERIES: dict[str, Callable[[Predicted], Gallery]] = {
     "label": show_labels,
     "findings": show_findings,
     "mask": show_masks,
+    "regions": show_masks,
     "boxes": show_boxes,
     "value": show_values,
     "image": show_images,

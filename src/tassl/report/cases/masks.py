@@ -1,9 +1,10 @@
-"""Cases of masks, by their Dice, beside those of the baseline from scratch."""
+"""Cases of masks or their regions, by their Dice, beside those of the baseline from scratch."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from tassl.evaluation.columns import columns_of
 from tassl.evaluation.segmentation import dice_per_image
 from tassl.report.cases.base import MEDIAN, Case, Gallery, Predicted, rank_cases
 from tassl.report.loading import Run
@@ -33,11 +34,15 @@ def show_masks(found: Predicted) -> Gallery:
         for who, arm in arms.items()
     }
     table, run, shots = found.table, found.run, Shots(found.run.store)
+    regions = _list_regions(run)
+    single = columns_of(table, "dice_")[:, : len(regions)]
 
     def tell(row: int) -> Case:
         name = str(table.id.iloc[row])
         facts = [f"Dice {who}: {number(own[name])}" for who, own in dice.items() if name in own]
-        return Case(name, tuple(facts), shots.outlined(name, masks))
+        pairs = zip(regions, single[row], strict=True)
+        facts += [f"{region} pretrained: {number(own)}" for region, own in pairs]
+        return Case(name, tuple(facts), shots.outlined(name, masks, regions=bool(regions)))
 
     summary = f"{found.where}, over {len(table)} test images."
     if not masks["pretrained"]:
@@ -47,8 +52,15 @@ def show_masks(found: Predicted) -> Gallery:
     return Gallery(summary, groups, _list_colours(run) if run.store else ())
 
 
+def _list_regions(run: Run) -> list[str]:
+    """Names of the regions that are scored one by one; none where classes are."""
+    return list(run.audit.get("regions", {})) if run.study.get("task") == "regions" else []
+
+
 def _list_colours(run: Run) -> tuple[tuple[str, str], ...]:
     """Names are known where the label maps come with theirs, background first."""
+    if regions := _list_regions(run):
+        return tuple((name, class_colour(k)) for k, name in enumerate(regions, 1))
     values, names = run.audit.get("mask_values", []), run.audit.get("classes", [])
     if run.audit.get("layout") != "volume-pairs" or len(names) != len(values):
         names = [f"mask value {value}" for value in values]

@@ -7,12 +7,14 @@ from tassl.trials.targets.findings import Findings
 from tassl.trials.targets.images import Images
 from tassl.trials.targets.labels import ClassLabels
 from tassl.trials.targets.masks import Masks
+from tassl.trials.targets.regions import Regions
 from tassl.trials.targets.values import Values
 
 TARGETS: dict[str, Target] = {
     "label": ClassLabels(),
     "findings": Findings(),
     "mask": Masks(),
+    "regions": Regions(),
     "boxes": Boxes(),
     "value": Values(),
     "image": Images(),

@@ -35,11 +35,18 @@ class MaskedExamples(Examples):
 
 
 class Masks(Target):
-    """Class numbers of pixels, background 0."""
+    """Class numbers of pixels, background 0.
+
+    Attributes:
+        dice: Dice of every class of one image.
+        measure: Its other scores.
+    """
 
     words = "masks"
     probed = False
     windowed = True
+    dice = staticmethod(dice_of_masks)
+    measure = staticmethod(measure_masks)
 
     def known(self, table: pd.DataFrame) -> pd.Series:
         return table.masked
@@ -69,26 +76,35 @@ class Masks(Target):
     def predict(self, bench: Bench, head: Head, rows: np.ndarray, *, fully: bool = True) -> Answers:
         """Scores of the predicted masks per class, Dice alone unless `fully`; and the masks."""
         batches = predict_batches(bench, head, rows)
-        masks = np.concatenate([batch.argmax(1).to(torch.uint8).numpy() for batch in batches])
+        masks = np.concatenate([self.decide(batch).numpy() for batch in batches])
         ids = bench.tensors.store.table.id.to_numpy()[rows].astype(str)
-        table = _tabulate(bench, masks, rows, fully=fully)
+        table = self._tabulate(bench, masks, rows, fully=fully)
         return Answers(table, {"ids": ids, "masks": masks})
+
+    def reference(self, store: Store, row: int) -> np.ndarray:
+        """What is to be predicted of a row, (*space)."""
+        assert store.masks is not None
+        return store.masks[row]
+
+    def decide(self, chances: Tensor) -> Tensor:
+        """What probabilities (batch, class, *space) are taken for, (batch, *space) uint8."""
+        return chances.argmax(1).byte()
 
     def tuning(self, dims: int) -> Tuning:
         if dims == 3:
             return Tuning(fewest_steps=150, most_steps=500, passes=3, batch=1)
         return Tuning(fewest_steps=100, most_steps=300, passes=10, batch=16)
 
-
-def _tabulate(bench: Bench, masks: np.ndarray, rows: np.ndarray, *, fully: bool) -> pd.DataFrame:
-    store = bench.tensors.store
-    assert store.masks is not None
-    pairs = [(mask, store.masks[row]) for mask, row in zip(masks, rows, strict=True)]
-    dice = [dice_of_masks(*pair, bench.classes) for pair in pairs]
-    table = add_columns(name_rows(bench, rows), np.array(dice), "dice_", 1)
-    if not fully:
-        return table
-    spacing = store.grid.spacing or (1.0,) * store.dims
-    tolerance = bench.protocol.tolerance
-    rest = [measure_masks(*pair, bench.classes, spacing, tolerance) for pair in pairs]
-    return pd.concat([table, pd.DataFrame(rest).round(6)], axis=1)
+    def _tabulate(
+        self, bench: Bench, masks: np.ndarray, rows: np.ndarray, *, fully: bool
+    ) -> pd.DataFrame:
+        store = bench.tensors.store
+        pairs = [(mask, self.reference(store, row)) for mask, row in zip(masks, rows, strict=True)]
+        dice = [self.dice(*pair, bench.classes) for pair in pairs]
+        table = add_columns(name_rows(bench, rows), np.array(dice), "dice_", 1)
+        if not fully:
+            return table
+        spacing = store.grid.spacing or (1.0,) * store.dims
+        tolerance = bench.protocol.tolerance
+        rest = [self.measure(*pair, bench.classes, spacing, tolerance) for pair in pairs]
+        return pd.concat([table, pd.DataFrame(rest).round(6)], axis=1)

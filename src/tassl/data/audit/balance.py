@@ -134,7 +134,7 @@ def _short(counts: pd.DataFrame, budgets: Sequence[int]) -> Finding | None:
 
 
 def _single(classes: Sequence[str]) -> Finding | None:
-    if len(classes) > 1:
+    if len(classes) != 1:
         return None
     told = f"All labels are of one class ({classes[0]}), so none can be told from another"
     return Finding(CHECK, "error", told, "Add images of another class, or other labels as --csv.")

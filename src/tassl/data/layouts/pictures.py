@@ -15,7 +15,7 @@ from tassl.data.layouts.subjects import note_subjects
 from tassl.data.manifest import SPLITS, Manifest, make_table
 from tassl.data.progress import Track
 
-WANTED = "pictures or volumes alone, however nested, if need be with a table of labels with --csv"
+WANTED = "pictures or volumes alone, however nested (their labels in a table, as --csv)"
 
 
 def recognises(path: Path) -> bool:

@@ -267,6 +267,11 @@ class TestBalance:
         found = self.check(a=(200, 20, 50), b=(200, 0, 50))["A"]
         assert (found.severity, found.items) == ("error", ("b in val",))
 
+    def test_one_class(self):
+        found = self.check(a=(200, 20, 50))["All"]
+        assert found.severity == "error"
+        assert "of one class (a)" in found.what
+
     def test_rare_in_the_test(self):
         found = self.check(a=(200, 20, 50), b=(200, 20, 4))["Fewer"]
         assert (found.severity, found.items) == ("warning", ("b: 4 subjects",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from tassl import cli
@@ -122,6 +124,7 @@ OPTIONS = {
     "steps": (("--steps", "0"), "--steps is 0; wanted 1 or more."),
     "seed": (("--seed", "-1"), "--seed is -1; wanted zero or more."),
     "banned": (("--augment", "flip_ud=0.5"), "flip_ud is banned for ultrasound: depth"),
+    "permission": (("--allow", "flip_uq"), "Did you mean 'flip_ud'?"),
     "degenerate": (
         ("--modality", "histopathology", "--method", "rotation"),
         "Rotation prediction carries no signal for histopathology:",
@@ -196,6 +199,10 @@ def make_mismatched(place: Path) -> Path:
     return place
 
 
+def make_alike(place: Path) -> Path:
+    return save(place / "a.npz", images=np.zeros((40, 16, 16)), labels=np.arange(40) % 2)
+
+
 def make_corrupt(place: Path) -> Path:
     for name in "ab":
         (place / name).mkdir(parents=True)
@@ -226,6 +233,7 @@ DATA: dict[str, tuple[Callable[[Path], Path], str]] = {
     "class not in test": (make_classless_test, "No test image is of class 1."),
     "test unlabelled": (make_unlabelled_test, "No val image has class labels."),
     "mask of another shape": (make_mismatched, "a.nii (8, 8, 8) with a mask of (8, 8, 9)"),
+    "all alike": (make_alike, "No image is left to learn from outside the test: 30 have"),
     "all corrupt": (make_corrupt, "can be read. a/1.png: cannot be read"),
     "2d and 3d": (make_mixed, "mixes images of [2, 3] dimensions"),
     "subject on both sides": (
@@ -284,6 +292,14 @@ class TestRunFolders:
         out.mkdir()
         (out / "thesis.tex").write_text("years of work")
         assert "holds no run of tassl" in self.refuse(tassl, data, out)
+
+    def test_folder_in_use(self, tassl: Command, data: Path, tmp_path: Path, halted: str):
+        out = tmp_path / "out"
+        assert tassl(*study(data, out)).refusal() == halted
+        with FileLock(out / ".lock"):
+            assert "is in use by another tassl. Wait" in self.refuse(tassl, data, out)
+            assert "is in use by another tassl" in self.refuse(tassl, data, out, "--size", 12)
+        assert tassl(*study(data, out)).refusal() == halted
 
     @pytest.mark.parametrize("text", ["title: my own study", "- a list", "{", ""])
     def test_foreign_study_file(self, tassl: Command, data: Path, tmp_path: Path, text: str):
@@ -346,6 +362,16 @@ class TestRunFolders:
         (out / "store.0123456789abcdef.part").mkdir()
         assert tassl(*study(data, out, "--size", 12)).refusal() == halted
         assert not (out / "store.0123456789abcdef.part").exists()
+
+    @pytest.mark.parametrize("name", ["images.npy", "table.parquet", "store.json"])
+    def test_damaged_store_is_told(self, tassl: Command, data, tmp_path, halted, name: str):
+        out = tmp_path / "out"
+        assert tassl(*study(data, out)).refusal() == halted
+        file = out / "store" / name
+        file.write_bytes(file.read_bytes()[:150])
+        assert f"{out / 'store'} are damaged (" in self.refuse(tassl, data, out)
+        shutil.rmtree(out / "store")
+        assert tassl(*study(data, out)).refusal() == halted
 
     def test_touched_data_are_read_anew_and_kept(self, tassl: Command, data, tmp_path, halted):
         out = tmp_path / "out"
@@ -411,6 +437,13 @@ class TestOtherCommands:
         assert "exists. Choose another" in tassl("index", data, "--out", out).refusal()
         assert out.read_text() == "mine"
 
+    def test_index_writes_parquet_alone(self, tassl: Command, data: Path, tmp_path: Path):
+        line = tassl("index", data, "--out", tmp_path / "t.csv").refusal()
+        assert "wanted a name that ends in .parquet" in line
+
+    def test_protocol_without_draws(self, tassl: Command):
+        assert "--draws is 0; wanted 1 or more." in tassl("protocol", "--draws", 0).refusal()
+
     def test_index_cannot_write(self, tassl: Command, data: Path, tmp_path: Path):
         (tmp_path / "file").write_text("x")
         line = tassl("index", data, "--out", tmp_path / "file" / "t.parquet").refusal()
@@ -421,6 +454,7 @@ class TestOtherCommands:
         [
             (("--layout", "array"), "Did you mean 'arrays'?"),
             (("--layout", "class-folders"), "does not lie as layout 'class-folders' wants"),
+            (("--csv", "gone.csv"), "gone.csv is no file. Give a CSV"),
             (("--subject", "("), "is not a regular expression"),
             (("--subject", "abc"), "has 0 groups"),
             (("--subject", "(q)"), "finds nothing in 'a.npz'"),

@@ -9,12 +9,16 @@ from torch import nn
 from tassl.networks.convolution import CONVOLUTIONS, Conv3d, guard
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [3, 5])
 @pytest.mark.parametrize(
-    "space", [(1, 2, 2), (2, 1, 3), (2, 2, 2), (2, 3, 4), (3, 2, 2), (4, 4, 4)]
+    "space",
+    [(1, 2, 2), (2, 1, 3), (2, 2, 2), (2, 3, 4), (3, 2, 2), (4, 4, 4), (6, 6, 1), (12, 12, 2)],
 )
-def test_gradient_in_bf16_is_near_that_in_full_precision(space: tuple[int, ...], size: int):
-    layer = CONVOLUTIONS[3](32, 32, size, padding=size // 2)
+def test_gradient_in_bf16_is_near_that_in_full_precision(
+    space: tuple[int, ...], size: int, stride: int
+):
+    layer = CONVOLUTIONS[3](32, 64, size, stride, padding=size // 2)
     images = torch.randn(2, 32, *space)
     found = []
     for reduced in (True, False):

@@ -23,5 +23,7 @@ def test_demo(
     said = capsys.readouterr().out
     assert stop.value.code == 0
     assert "95% interval" in said
+    assert "AUROC" in said
+    assert "auroc" not in said
     assert str(tmp_path / "demo" / "report.html") in said.replace("\n", "")
     assert (tmp_path / "demo" / "report.html").stat().st_size > 1e6

@@ -322,6 +322,28 @@ class TestClassFolders:
         assert manifest.table.id.tolist() == ["a/1"]
 
 
+class TestPictures:
+    @pytest.mark.parametrize("names", [("1.png", "2.jpg"), ("p1/s1/1.png", "p2/s1/x/2.jpg")])
+    def test_alone_and_with_a_table(self, tmp_path: Path, names: tuple[str, ...]):
+        for name in (*names, ".hidden/3.png"):
+            save_png(tmp_path / "x" / name)
+        manifest = index(tmp_path / "x")
+        assert manifest.layout == "pictures"
+        assert manifest.table.file.tolist() == list(names)
+        assert "labels   none: a table of them is added with --csv TABLE" in manifest.account()
+        (tmp_path / "t.csv").write_text("file,label\n1.png,sick\n2.jpg,well\n")
+        manifest = index(tmp_path / "x", csv=tmp_path / "t.csv")
+        assert "labels   2 images: sick (1), well (1)" in manifest.account()
+        assert "none: a table" not in manifest.account()
+
+    @pytest.mark.parametrize(("top", "split"), [("test", "test"), ("other", "")])
+    def test_splits_where_every_folder_is_one(self, tmp_path: Path, top: str, split: str):
+        for name in (f"{top}/p1/s1/1.png", "train/p2/s1/2.png"):
+            save_png(tmp_path / name)
+        table = index(tmp_path).table.set_index("file")
+        assert table.split[f"{top}/p1/s1/1.png"] == split
+
+
 class TestMaskedPictures:
     def test_side_by_side(self, tmp_path: Path):
         for name in ("1_HC.png", "1_HC_Annotation.png", "1_2HC.png", "2_HC.png", "lone_mask.png"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -190,6 +191,14 @@ def test_keyboard_interrupt_comes_through(tensors, tmp_path):
         assert signal.getsignal(signal.SIGINT) is before
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_an_order_to_end_is_no_success(tensors: Tensors, tmp_path: Path):
+    def end(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit, match="told to end"):
+        train(tensors, tmp_path, "simclr", on_epoch=end)
     assert not (tmp_path / "checkpoint.json").exists()
 
 

@@ -477,6 +477,14 @@ def test_whether_the_advice_held(run: Path):
     assert tell(0.6, 0.7) == ""
 
 
+def test_methods_named_by_hand_are_not_said_to_be_advised(run: Path):
+    words = "The methods of this run were named by hand: mae, dino."
+    for methods in ([], ["mae", "dino"]):
+        study = yaml.safe_load((run / "study.yaml").read_text()) | {"methods": methods}
+        (run / "study.yaml").write_text(yaml.safe_dump(study))
+        assert (words in write_page(run).text) == bool(methods)
+
+
 def test_given_checkpoints_are_not_missing(run: Path):
     study = yaml.safe_load((run / "study.yaml").read_text())
     given = {"checkpoints": {"ours": "models/ours"}}

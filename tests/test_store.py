@@ -18,7 +18,9 @@ from tassl.data.layouts import index
 from tassl.data.manifest import Manifest, make_table
 from tassl.data.readers import Picture
 from tassl.data.store import Store, build_store, building, open_store
+from tassl.data.store.survey import HOLES
 from tassl.errors import InputError
+from tassl.modality.preparing import fill_missing
 
 rng = np.random.default_rng(0)
 
@@ -133,6 +135,14 @@ class TestBuilding:
         assert np.array_equal(store.masks, images // 100)
         assert store.mask_values == (0, 1, 2)
         assert not any("resampled" in note for note in store.notes)
+
+    def test_pixels_without_a_number_are_told(self, tmp_path: Path):
+        images = noise(3, 12, 12).astype(np.float32)
+        images[0, 0, 0] = np.nan
+        np.savez(tmp_path / "d.npz", images=images)
+        store = build_store(index(tmp_path / "d.npz"), fill_missing, tmp_path / "s")
+        assert [note for note in store.notes if "no finite number" in note] == [HOLES]
+        assert store.images[0, 0, 0, 0] == np.nanmin(images[0])
 
     def test_mask_values_are_numbered(self, tmp_path: Path):
         masks = np.zeros((2, 8, 8), np.uint8)

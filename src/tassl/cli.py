@@ -93,6 +93,8 @@ def index(
     from tassl.data.manifest import write_manifest
     from tassl.data.progress import show_files, show_transfer
 
+    if out and out.suffix != ".parquet":
+        raise OptionError(f"--out is {out}; wanted a name that ends in .parquet.")
     manifest = index_data(data, **choices, watch=show_transfer, track=show_files)
     typer.echo(manifest.account())
     if out:
@@ -341,16 +343,16 @@ def _show(outcome: Outcome) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tassl.evaluation.metrics import show_score
+    from tassl.evaluation.metrics import METRICS, show_score
 
-    table = Table("arm", "labels", "metric", "mean", "95% interval", "against the best baseline")
+    metric = METRICS[str(outcome.verdict["metric"])].name(str(outcome.verdict["measured_in"]))
+    table = Table("arm", "labels", metric, "95% interval", "against the best baseline")
     for row in outcome.results.to_dict("records"):
         if row["metric"] == outcome.verdict["metric"]:
             span = f"{show_score(row['low'])} to {show_score(row['high'])}"
             difference = show_score(row["difference"], "+")
             gap = f"{row['verdict']} ({difference})" if row["method"] else ""
-            name, labels, metric = row["arm"], row["budget"], row["metric"]
-            table.add_row(name, labels, metric, show_score(row["mean"]), span, gap)
+            table.add_row(row["arm"], row["budget"], show_score(row["mean"]), span, gap)
     console = Console(highlight=False)
     console.print(table)
     console.print(outcome.verdict["sentence"], style="bold", markup=False)

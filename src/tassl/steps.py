@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def audit(
     """
     study = make_study(data, modality=modality, task=task, **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
-    found = _start(study, folder, narrator, notes=True)[0].audit
+    with _start(study, folder, narrator, notes=True) as (prepared, _):
+        found = prepared.audit
     page = write_audit(folder)
     kinds = [finding.severity for finding in found.findings]
     narrator.say(", ".join(f"{kind} {kinds.count(kind)}" for kind in SEVERITIES))
@@ -124,8 +126,8 @@ def scout(
     """
     study = make_study(data, modality=modality, task=task, scout=time, **choices)
     folder, narrator = Path(out), Narrator(quiet=quiet)
-    prepared, clock = _start(study, folder, narrator)
-    found = scout_study(study, prepared, folder, narrator, clock)
+    with _start(study, folder, narrator) as (prepared, clock):
+        found = scout_study(study, prepared, folder, narrator, clock)
     narrator.say(f"Table and pictures: {write_scout(folder)}")
     return found
 
@@ -191,14 +193,14 @@ def pretrain(
         (method,) = choose_safe(study, prepared, [method], silent)
         return pretrain_one(study, prepared, method, folder / "pretrain" / method, silent)
     free = ("epochs",) if study.course == "constant" else ()
-    prepared, clock = _start(study, folder, narrator, free=free)
-    if ranks.count > 1:
-        share_split(folder, prepared)
-    (method,) = choose_safe(study, prepared, [method], narrator)
-    place = folder / "pretrain" / method
-    with clock.timing(f"pretrain/{method}"):
-        checkpoint = pretrain_one(study, prepared, method, place, narrator)
-    (folder / SPLIT).unlink(missing_ok=True)
+    with _start(study, folder, narrator, free=free) as (prepared, clock):
+        if ranks.count > 1:
+            share_split(folder, prepared)
+        (method,) = choose_safe(study, prepared, [method], narrator)
+        place = folder / "pretrain" / method
+        with clock.timing(f"pretrain/{method}"):
+            checkpoint = pretrain_one(study, prepared, method, place, narrator)
+        (folder / SPLIT).unlink(missing_ok=True)
     narrator.say(f"Checkpoint: {place}")
     return checkpoint
 
@@ -230,9 +232,9 @@ def plan(
         raise OptionError(
             "A few steps are measured in one process. Leave out --dry-run or --devices and --nodes."
         )
-    prepared, _ = _start(study, folder, narrator)
-    (method,) = choose_safe(study, prepared, [method], narrator)
-    return plan_one(study, prepared, method, narrator)
+    with _start(study, folder, narrator) as (prepared, _):
+        (method,) = choose_safe(study, prepared, [method], narrator)
+        return plan_one(study, prepared, method, narrator)
 
 
 def adapt(
@@ -267,10 +269,10 @@ def adapt(
         data, modality=modality, task=task, checkpoints=places, budgets=budgets, draws=1, **choices
     )
     folder, narrator = Path(out), Narrator(quiet=quiet)
-    prepared, _ = _start(study, folder, narrator)
-    bench = make_bench(study, prepared, {name: Path(place) for name, place in places.items()})
     arm = Arm("adapted", "checkpoint" if checkpoint else "", "frozen" if frozen else "finetune")
-    scores = adapt_once(bench, arm, label_subsets(study, prepared)[0], folder)
+    with _start(study, folder, narrator) as (prepared, _):
+        bench = make_bench(study, prepared, {name: Path(place) for name, place in places.items()})
+        scores = adapt_once(bench, arm, label_subsets(study, prepared)[0], folder)
     write_json(folder / "scores.json", scores)
     narrator.say("  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
     return Adapted(folder, scores)
@@ -281,6 +283,7 @@ def report(run: str | Path) -> Path:
     return write_report(Path(run))
 
 
+@contextmanager
 def _start(
     study: Study,
     folder: Path,
@@ -288,10 +291,10 @@ def _start(
     *,
     notes: bool = False,
     free: Collection[str] = (),
-) -> tuple[Prepared, Clock]:
+) -> Iterator[tuple[Prepared, Clock]]:
     """Check the study, claim its folder and prepare its data."""
     study.check()
-    claim_folder(folder, study.facts(), free)
-    (folder / SPLIT).unlink(missing_ok=True)
-    clock = Clock(folder)
-    return prepare_data(study, folder, narrator, clock, notes=notes), clock
+    with claim_folder(folder, study.facts(), free):
+        (folder / SPLIT).unlink(missing_ok=True)
+        clock = Clock(folder)
+        yield prepare_data(study, folder, narrator, clock, notes=notes), clock

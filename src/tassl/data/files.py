@@ -10,16 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tassl.errors import RunFolderError
+
 if TYPE_CHECKING:
     import pandas as pd
 
+FULL = ("No space left", "quota exceeded", "PytorchStreamWriter failed writing")
+
 
 def write_atomically(file: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` make a draft, then move it into place; its folder is made if need be."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Let `write` make a draft, then move it into place; its folder is made if need be.
+
+    Raises:
+        RunFolderError: The disk is full.
+    """
     draft = file.with_name(f"{file.name}.{os.getpid()}.part")
-    write(draft)
-    os.replace(draft, file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write(draft)
+        os.replace(draft, file)
+    except Exception as error:  # each library has its own for a full disk
+        if draft.is_file():
+            draft.unlink()
+        if any(words in str(error) for words in FULL):
+            raise RunFolderError(
+                f"{file} cannot be written: the disk is full. Free space, then give the same "
+                "command again: it goes on."
+            ) from None
+        raise
 
 
 def write_arrays(file: Path, arrays: dict[str, Any]) -> None:

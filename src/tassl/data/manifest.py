@@ -137,6 +137,8 @@ class Manifest:
         named = self._count_classes(boxes)
         told = f"{len(known)} images, {boxes.total()} boxes: {named}" if len(known) else ""
         yield "boxes", told
+        labelled = is_labelled or masks or len(known) or len(values)
+        yield "labels", "" if labelled else "none: a table of them is added with --csv TABLE"
         parts = table.parts.map(len)
         yield "files", _range(parts[parts > 0], "an image")
         sizes = [float(size) for row in table.spacing for size in row]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from tassl.errors import OptionError
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -34,6 +36,13 @@ class Protocol:
     resamples: int = 2000
     confidence: float = 0.95
     alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse budgets and draws below one."""
+        fewest = min((budget for budget in self.budgets if not 0 < budget < 1), default=1)
+        for name, value in (("budgets", fewest), ("draws", self.draws)):
+            if value < 1:
+                raise OptionError(f"--{name} is {value}; wanted 1 or more.")
 
     @property
     def changes(self) -> list[str]:

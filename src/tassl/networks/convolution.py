@@ -9,14 +9,16 @@ from torch import Tensor, nn
 class Conv3d(nn.Conv3d):
     """A convolution of volumes that keeps full precision where bf16 goes wrong.
 
-    With torch 2.13 on a processor, the weight gradient of a 3x3x3 convolution of stride 1 in bf16
-    is noise up to 1e37 where the first axis of the map has two cells, as the coarsest map of a
-    32-slice volume has. Such maps are small, so that full precision costs nothing.
+    With torch 2.13 on a processor, the weight gradient of a 3x3x3 convolution in bf16 is noise up
+    to 1e37, infinite or undefined where an axis of the map is shorter than the kernel: at stride 1
+    a first axis of two cells, as the coarsest map of a 32-slice volume has, at stride 2 a last axis
+    of one, as a volume of a few slices has. Such maps are small, so that full precision costs
+    nothing.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """(batch, inner, *space) to (batch, outer, *space / stride)."""
-        if not (input.is_cpu and 1 < input.shape[2] < self.kernel_size[0]):
+        if not input.is_cpu or min(input.shape[2:]) >= self.kernel_size[0]:
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
             return super().forward(input.float())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from tassl.checkpoint import Recipe, build_encoder
 from tassl.data.tensors import Tensors
@@ -79,7 +80,10 @@ def train(
 
 @contextmanager
 def _plain_interrupts() -> Iterator[None]:
-    """Lightning turns Ctrl-C into an exit and ignores every later one; undo both."""
+    """Lightning turns Ctrl-C into an exit and ignores every later one; undo both.
+
+    An order to end, as clusters give it, becomes an exit too, and one that looks like success.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -87,6 +91,9 @@ def _plain_interrupts() -> Iterator[None]:
         if isinstance(stop.__context__, KeyboardInterrupt):
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from None
+        if isinstance(stop, SIGTERMException):
+            words = "tassl: told to end (SIGTERM). Give the same command again: it goes on."
+            raise SystemExit(words) from None
         raise
 
 

@@ -157,9 +157,7 @@ def _audit_facts(run: Run) -> dict[str, str]:
         "Subjects": plain(audit.get("subjects")),
         "Grid": f"{plain(audit.get('shape'))} pixels",
         "Channels": plain(audit.get("channels")),
-        "Voxel size": f"{plain(spacing)} mm"
-        if spacing
-        else "none in common: each image is scaled on its own",
+        "Pixel size": f"{plain(spacing)} mm" if spacing else "not told, or not the same in all",
         "Data hash": plain(audit.get("digest")),
     }
 

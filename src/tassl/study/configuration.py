@@ -16,7 +16,7 @@ from tassl.evaluation.protocol import Protocol
 from tassl.heads import HEADS
 from tassl.methods import METHODS
 from tassl.modality import MODALITIES
-from tassl.modality.base import LOCALITIES
+from tassl.modality.base import LOCALITIES, Augmentation
 from tassl.networks import NETWORKS
 from tassl.networks.natural import check_natural
 from tassl.pretraining.schedule import COURSES, Schedule
@@ -140,6 +140,8 @@ class Study:
         """
         profile = look_up(MODALITIES, self.modality, "modality").load()
         profile.augmentation(self.chosen_locality, allow=self.allow, **self.augment)
+        for name in self.allow:
+            look_up({**METHODS, **asdict(Augmentation())}, name, "method or operation")
         for method in self.methods:
             card = look_up(METHODS, method, "method")
             rule = profile.degenerate.get(card.pretext)
@@ -173,8 +175,6 @@ class Study:
         numbers = {
             "size": self.size, "epochs": self.epochs, "batch": self.batch, "steps": self.steps,
             "devices": self.devices, "nodes": self.nodes,
-            "draws": self.protocol.draws,
-            "budgets": min((b for b in self.protocol.budgets if not 0 < b < 1), default=1),
         }  # fmt: skip
         for name, value in numbers.items():
             least = 8 if name == "size" else 1

@@ -64,7 +64,8 @@ class Narrator:
             bar = progress.add_task(title, total=total, word="")
 
             def tick(word: str = "") -> None:
-                progress.update(bar, advance=1, word=word)
+                most = max(total, progress.tasks[bar].completed + 1)  # parts may be done again
+                progress.update(bar, advance=1, total=most, word=word)
 
             yield tick
 

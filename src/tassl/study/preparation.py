@@ -87,6 +87,11 @@ def assemble(study: Study, store: Store, audit: Audit) -> Prepared:
     """Everything that follows from the images and their split."""
     profile, split = MODALITIES[study.modality].load(), audit.split
     pool = np.flatnonzero(np.isin(split, ("train", "val")))
+    if not len(pool):
+        raise InputError(
+            f"No image is left to learn from outside the test: {len(audit.duplicates)} have the "
+            "pixels of a tested one. Add others, or use --own-splits."
+        )
     normalisation = measure_normalisation(store, pool)
     network = NETWORKS[study.chosen_network].load()
     encoder = network.sized(store.dims, store.channels, store.grid.shape)

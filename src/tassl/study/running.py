@@ -56,8 +56,14 @@ def run_study(study: Study, folder: Path, narrator: Narrator) -> Outcome:
             f"A run takes one process; {study.devices * study.nodes} came. Pretrain with 'tassl "
             "pretrain --devices', then compare the checkpoint with 'tassl evaluate'."
         )
-    if claim_folder(folder, study.facts()):
-        narrator.say(f"Going on with the unfinished run in {folder}")
+    with claim_folder(folder, study.facts()) as resumed:
+        if resumed:
+            narrator.say(f"Going on with the unfinished run in {folder}")
+        return _walk(study, folder, narrator)
+
+
+def _walk(study: Study, folder: Path, narrator: Narrator) -> Outcome:
+    """The stages, from data to report."""
     clock = Clock(folder)
     prepared = prepare_data(study, folder, narrator, clock)
     check_task(prepared, study.task)

@@ -108,7 +108,7 @@ def _read_sets(facts: dict[str, Any], root: Path) -> tuple[dict[str, Set], dict[
             if _is_there(found):
                 sets[found.name] = found
             elif told.get("optional"):
-                missing[found.name] = f"{found.path} is not there"
+                missing[found.name] = f"{found.path} is not there; --data names its root"
             else:
                 raise InputError(
                     f"path {found.path} does not exist. Mend it, or give --data with its root."

@@ -43,7 +43,7 @@ def check_balance(
     )
     counts.columns = list(classes)
     findings = [_absent(counts), _rare(counts, "class"), _uneven(counts), _short(counts, budgets)]
-    findings.append(_mixed(labelled))
+    findings += [_single(classes), _mixed(labelled)]
     return [finding for finding in findings if finding]
 
 
@@ -131,6 +131,13 @@ def _short(counts: pd.DataFrame, budgets: Sequence[int]) -> Finding | None:
         "There this class gives all it has and the others more: the balance changes with the "
         "budget.",
     )
+
+
+def _single(classes: Sequence[str]) -> Finding | None:
+    if len(classes) != 1:
+        return None
+    told = f"All labels are of one class ({classes[0]}), so none can be told from another"
+    return Finding(CHECK, "error", told, "Add images of another class, or other labels as --csv.")
 
 
 def _mixed(labelled: pd.DataFrame) -> Finding | None:

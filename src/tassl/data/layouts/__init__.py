@@ -12,6 +12,7 @@ from tassl.data.layouts import (
     coco,
     dicom_tree,
     masked_pictures,
+    pictures,
     table,
     voc,
     volume_pairs,
@@ -32,6 +33,7 @@ LAYOUTS: dict[str, ModuleType] = {
     "masked-pictures": masked_pictures,
     "class-folders": class_folders,
     "dicom-tree": dicom_tree,
+    "pictures": pictures,
 }
 
 

@@ -66,7 +66,7 @@ def _class_folders(path: Path) -> list[tuple[str, Path]]:
 
 
 def _subfolders(path: Path) -> list[Path]:
-    return sorted(folder for folder in path.iterdir() if folder.is_dir())
+    return sorted(folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] != ".")
 
 
 def _pictures(folder: Path) -> list[str]:

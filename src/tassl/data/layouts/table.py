@@ -154,6 +154,8 @@ def load(path: Path) -> pd.DataFrame:
     Raises:
         InputError: It cannot be read, or is empty.
     """
+    if not path.is_file():
+        raise InputError(f"{path} is no file. Give a CSV, TSV or parquet file as --csv.")
     try:
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)

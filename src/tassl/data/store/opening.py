@@ -13,6 +13,7 @@ import pandas as pd
 from tassl.data.grid import Grid
 from tassl.data.manifest import SetAside
 from tassl.data.regions import list_codes
+from tassl.errors import InputError
 
 KEPT = (
     "id", "subject", "study", "order", "split", "label", "findings", "value", "site",
@@ -113,7 +114,22 @@ class Store:
 
 
 def open_store(folder: Path) -> Store:
-    """Open a store that `build_store` wrote."""
+    """Open a store that `build_store` wrote.
+
+    Raises:
+        InputError: A file of it is missing or damaged.
+    """
+    try:
+        return _open(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"The prepared images in {folder} are damaged ({reason}). Delete that folder, then "
+            "give the same command again: it reads the images anew."
+        ) from None
+
+
+def _open(folder: Path) -> Store:
     facts = json.loads((folder / "store.json").read_text())
     masks = folder / "masks.npy"
     images = np.load(folder / "images.npy", mmap_mode="r")

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tassl.data.store.opening import open_store
+from tassl.errors import InputError
 
 
 def take(shared: Path, folder: Path) -> bool:
@@ -16,7 +17,7 @@ def take(shared: Path, folder: Path) -> bool:
         return False
     try:
         open_store(shared)
-    except (OSError, ValueError, KeyError):
+    except InputError:
         shutil.rmtree(shared)
         return False
     shutil.rmtree(folder, ignore_errors=True)

@@ -18,6 +18,7 @@ from tassl.errors import InputError, UnreadableFile
 MOST_SAMPLED = 2**16  # pixels of an image that its percentiles are taken from
 MOST_VALUES = 32  # classes of masks
 NAMED = 3  # bad pairs that an error names
+HOLES = "some pixels hold no finite number: they count as the darkest, +inf as the brightest"
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _describe(sample: Sample) -> Look:
         mask_digest="" if mask is None else hash_pixels(mask),
         values=() if mask is None else tuple(np.unique(mask).tolist()),
         percentiles=_measure_percentiles(pixels),
-        notes=sample.picture.notes,
+        notes=(*sample.picture.notes, *([] if np.isfinite(pixels).all() else [HOLES])),
     )
 
 

@@ -108,6 +108,33 @@ class TestSentence:
         assert "2 of the 2 comparisons, though their own intervals leave zero out." in str(text)
         assert "corrected for all 2 (Holm), p is 0.120 or more." in str(text)
 
+    def test_what_would_have_been_found_is_told_for_every_budget(self):
+        gap = Estimate(0.0, -0.1, 0.1, 0.9, 0.11)
+        first = Finding("5", "mae", "scratch", gap, 1.0, NO_EVIDENCE)
+        second = replace(first, budget="25", difference=replace(gap, detectable=0.07))
+        text = str(conclude([first, second], "auroc", "subjects", 90)["sentence"])
+        assert "(one of 0.070 to 0.110 AUROC, by budget, would have been found" in text
+
+    @pytest.mark.parametrize("limit", [0.0, np.nan])
+    def test_scores_that_do_not_vary_could_not_show_a_difference(self, limit: float):
+        gap = Estimate(0.0, 0.0, 0.0, 1.0, limit)
+        found = [Finding("5", "mae", "scratch", gap, 1.0, NO_EVIDENCE)]
+        text = str(conclude(found, "auroc", "subjects", 90)["sentence"])
+        assert text.startswith("No evidence of a difference with 5 subjects. On")
+
+    def test_an_arm_that_hurts_is_named_though_another_decides(self):
+        gap = Estimate(0.01, -0.05, 0.07, 0.8, 0.1)
+        calm = Finding("5", "mae", "scratch", gap, 1.0, NO_EVIDENCE)
+        worse = replace(gap, value=-0.2, low=-0.3, high=-0.1)
+        harm = replace(calm, arm="moco", difference=worse, verdict=HURTS)
+        text = str(conclude([calm, harm], "auroc", "subjects", 90)["sentence"])
+        assert "Another hurts: moco against scratch with 5 subjects, -0.200 AUROC" in text
+        alone = str(conclude([harm], "auroc", "subjects", 90)["sentence"])
+        assert "Another hurts" not in alone
+        both = [calm, harm, replace(harm, arm="byol")]
+        text = str(conclude(both, "auroc", "subjects", 90)["sentence"])
+        assert "2 other comparisons hurt, most moco against scratch" in text
+
 
 class TestReport:
     def test_tables_mark_the_row(self, run: Path):

@@ -67,7 +67,7 @@ def tell(told: Told, subjects: int, draws: int) -> str:
         subjects: Number of test subjects.
         draws: Label subsets per budget.
     """
-    parts = [*_tell_budgets(told), *_tell_whole(told)]
+    parts = [*_tell_budgets(told), *_tell_whole(told), *_tell_harm(told)]
     parts += _tell_unclaimed(told) if draws >= FEWEST_DRAWS else []
     if all(finding.verdict != HELPS for finding in (*told.budgets, told.whole) if finding):
         parts.append("On this evidence, do not pretrain.")
@@ -101,13 +101,36 @@ def _tell_budgets(told: Told) -> list[str]:
             )
     silent = [finding for finding in told.budgets if finding.verdict == NO_EVIDENCE]
     if silent:
-        limit = np.median([finding.difference.detectable for finding in silent])
         where = _where([finding.budget for finding in silent], told.unit)
-        parts.append(
-            f"No evidence of a difference {where} (one of {show_score(limit)} {told.title} "
-            f"would have been found with {POWER:.0%} power)."
-        )
+        parts.append(f"No evidence of a difference {where}{_tell_limits(silent, told.title)}.")
     return parts
+
+
+def _tell_limits(silent: Sequence[Finding], title: str) -> str:
+    """What would have been found; nothing where scores do not vary."""
+    limits = [finding.difference.detectable for finding in silent]
+    limits = [limit for limit in limits if np.isfinite(limit) and limit > 0]
+    if not limits:
+        return ""
+    ends = dict.fromkeys(map(show_score, (min(limits), max(limits))))
+    which = ", by budget," if len(ends) > 1 else ""
+    return (
+        f" (one of {' to '.join(ends)} {title}{which} would have been found with {POWER:.0%} power)"
+    )
+
+
+def _tell_harm(told: Told) -> list[str]:
+    """Pretrained arms that hurt, where another decides the verdict."""
+    decided = [*told.budgets, told.whole]
+    here = [f for f in told.comparisons if f.verdict == HURTS and f not in decided]
+    if not here:
+        return []
+    most = max(here, key=lambda finding: abs(finding.difference.value))
+    several = f"{len(here)} other comparisons hurt, most" if len(here) > 1 else "Another hurts:"
+    return [
+        f"{several} {most.arm} against {most.reference} {_where([most.budget], told.unit)}, "
+        f"{told.gap(most.difference)}."
+    ]
 
 
 def _tell_whole(told: Told) -> list[str]:

@@ -17,24 +17,30 @@ def parse_memory(text: str) -> float:
     >>> parse_memory("1.5 gb")
     1500000000.0
     """
-    return _parse(text, {name.lower(): size for name, size in MEMORY_UNITS.items()}, "memory")
+    return _parse(text, {name.lower(): size for name, size in MEMORY_UNITS.items()}, "--memory")
 
 
-def parse_time(text: str) -> float:
+def parse_time(text: str, name: str = "--time") -> float:
     """Seconds of an amount as in 2h.
 
     >>> parse_time("90m")
     5400.0
+
+    Args:
+        text: The amount.
+        name: What it is, for a message.
     """
-    return _parse(text, TIME_UNITS, "time")
+    return _parse(text, TIME_UNITS, name)
 
 
 def _parse(text: str, units: dict[str, int], name: str) -> float:
     found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([a-z]+)", text.strip().lower(), re.ASCII)
     if not found or found[2] not in units or not float(found[1]):
-        names, example = ("KB, MB, GB or TB", "8GB") if name == "memory" else ("s, m, h or d", "2h")
+        names, example = (
+            ("s, m, h or d", "2h") if units is TIME_UNITS else ("KB, MB, GB or TB", "8GB")
+        )
         raise OptionError(
-            f"--{name} is {text!r}; wanted a number above zero and one of {names}, as in {example}."
+            f"{name} is {text!r}; wanted a number above zero and one of {names}, as in {example}."
         )
     return float(found[1]) * units[found[2]]
 

@@ -192,7 +192,7 @@ class Study:
                 f"{' and --'.join(sorted(brought))}."
             )
         if self.scout:
-            parse_time(self.scout)
+            parse_time(self.scout, "the time of the scout")
         if self.seed < 0:
             raise OptionError(f"--seed is {self.seed}; wanted zero or more.")
         for place in self.checkpoints.values():

@@ -96,7 +96,7 @@ def load_run(folder: Path) -> Run:
             return empty
         try:
             return reader(folder / name)
-        except DAMAGED as error:
+        except (*DAMAGED, InputError) as error:
             damaged.append(f"{name} cannot be read and is left out ({error})")
             return empty
 

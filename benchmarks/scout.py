@@ -237,9 +237,10 @@ def _finish(ground: Ground, cost: Cost, parts: int, pilots: Path, full: Path) ->
 
 
 def _choose_by_folds(ground: Ground, done: list[Pilot], floor: Floor) -> str:
-    base = pick_floor(floor.scores, len(ground.parts))[1]
-    scores = {pilot.method: pick_scores(pilot.scores, len(ground.parts)) for pilot in done}
-    return max({NEVER: base} | scores, key=lambda m: np.nanmean(({NEVER: base} | scores)[m]))
+    parts = len(ground.parts)
+    scores = {NEVER: pick_floor(floor.scores, parts)[1]}
+    scores |= {pilot.method: pick_scores(pilot.scores, parts) for pilot in done}
+    return max(scores, key=lambda method: np.nanmean(scores[method]))
 
 
 def _score_all(bench: Bench, methods: list[str], subset: Subset) -> Iterator[dict[str, Any]]:

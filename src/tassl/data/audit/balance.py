@@ -18,6 +18,10 @@ from tassl.data.manifest import SPLITS
 CHECK = "class balance"
 FEWEST_TESTED = 10
 UNEVEN = 10
+ONE_SIDED = (
+    "Of the test it is left out of the scores, on the training side it cannot be learnt: "
+    "add some, or use --own-splits."
+)
 
 
 def check_balance(
@@ -42,7 +46,12 @@ def check_balance(
         .reindex(index=SPLITS, columns=range(len(classes)), fill_value=0)
     )
     counts.columns = list(classes)
-    findings = [_absent(counts), _rare(counts, "class"), _uneven(counts), _short(counts, budgets)]
+    findings = [
+        _absent(counts),
+        find_rare(counts, "class"),
+        _uneven(counts),
+        _short(counts, budgets),
+    ]
     findings += [_single(classes), _mixed(labelled)]
     return [finding for finding in findings if finding]
 
@@ -79,24 +88,27 @@ def _check_findings(table: pd.DataFrame, classes: Sequence[str]) -> list[Finding
         if not (shown[side][k] and lacking[side][k])
     ]
     counts = pd.DataFrame(shown, index=list(classes)).T
-    findings = [_rare(counts, "finding")]
+    findings = [find_rare(counts, "finding")]
     if one_sided:
         told = "A finding is shown by every subject or by none on a side of the split"
-        advice = (
-            "Of the test it is left out of the scores, on the training side it cannot be learnt: "
-            "add some, or use --own-splits."
-        )
-        findings.append(Finding(CHECK, "warning", told, advice, tuple(one_sided)))
+        findings.append(Finding(CHECK, "warning", told, ONE_SIDED, tuple(one_sided)))
     return [finding for finding in findings if finding]
 
 
-def _rare(counts: pd.DataFrame, kind: str) -> Finding | None:
+def find_rare(counts: pd.DataFrame, kind: str, check: str = CHECK) -> Finding | None:
+    """Tell what few tested subjects show.
+
+    Args:
+        counts: Subjects by side of the split (row) and what they show (column).
+        kind: What that is, as in "class".
+        check: Of which this is a finding.
+    """
     tested = counts.loc["test"]
     rare = tested[(tested > 0) & (tested < FEWEST_TESTED)]
     if rare.empty:
         return None
     return Finding(
-        CHECK,
+        check,
         "warning",
         f"Fewer than {FEWEST_TESTED} subjects of a {kind} are tested",
         "One subject more or less right moves its score by a tenth or more: test on more.",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
-from tassl.data.audit.balance import FEWEST_TESTED
-from tassl.data.audit.finding import Finding, count
+from tassl.data.audit.balance import ONE_SIDED, find_rare
+from tassl.data.audit.finding import Finding
 from tassl.data.manifest import SPLITS
 from tassl.data.regions import split_codes
 from tassl.data.store import Store
@@ -24,27 +25,20 @@ def check_regions(store: Store, split: np.ndarray) -> list[Finding]:
         return []
     rows = np.flatnonzero(store.table.masked)
     shares, subjects = measure_shares(store, rows), store.table.subject.to_numpy()[rows]
-    sides, told, missing, rare = split[rows], [], [], []
+    sides, told, missing, counts = split[rows], [], [], {}
     for name, own in zip(store.regions, shares, strict=True):
         shown = {side: len(set(subjects[(own > 0) & (sides == side)])) for side in SPLITS}
         size = f"{own[own > 0].mean():.2%}" if own.any() else "nothing"
         told.append(", ".join([f"{name}: {size}", *(f"{side} {n}" for side, n in shown.items())]))
         missing += [f"{name} in {side}" for side in ("train", "test") if not shown[side]]
-        if 0 < shown["test"] < FEWEST_TESTED:
-            rare.append(f"{name}: {count(shown['test'], 'subject')}")
+        counts[name] = shown
     what = "Share of the pixels that each region takes where it is shown, and subjects that show it"
     findings = [Finding(CHECK, "info", what, "", tuple(told))]
     if missing:
         what = "A region is shown by no subject on a side of the split"
-        advice = (
-            "Of the test it is left out of the scores, on the training side it cannot be learnt: "
-            "add some, or use --own-splits."
-        )
-        findings.append(Finding(CHECK, "warning", what, advice, tuple(missing)))
-    if rare:
-        what = f"Fewer than {FEWEST_TESTED} subjects of a region are tested"
-        advice = "One subject more or less right moves its score by a tenth or more: test on more."
-        findings.append(Finding(CHECK, "warning", what, advice, tuple(rare)))
+        findings.append(Finding(CHECK, "warning", what, ONE_SIDED, tuple(missing)))
+    if rare := find_rare(pd.DataFrame(counts), "region", CHECK):
+        findings.append(rare)
     return findings
 
 
